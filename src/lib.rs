@@ -1,0 +1,3 @@
+//! `fortifun`: the realtime tier of a dating app in one binary.
+//!
+//! The house and its floors are drawn in `ARCHITECTURE.md`; what travels on the wire is described in `README.md`.
