@@ -1,3 +1,8 @@
 //! `fortifun`: the realtime tier of a dating app in one binary.
 //!
 //! The house and its floors are drawn in `ARCHITECTURE.md`; what travels on the wire is described in `README.md`.
+
+pub mod ids;
+pub mod limits;
+pub mod model;
+pub mod time;

@@ -1,0 +1,120 @@
+//! Every bound of the server that is not a setting, in one place, with the relations between them asserted.
+
+/// Shards a process can have: one bit each in the group registry.
+pub const SHARDS_MAX: usize = 64;
+/// The receive buffer that a shard's connections share, bytes.
+pub const RECV_BUFFER_BYTES: usize = 64 * 1024;
+/// Receives of one connection in one turn before it goes to the hungry list.
+pub const RECV_BUDGET: u32 = 4;
+/// Connections accepted in one turn.
+pub const ACCEPT_BATCH_MAX: usize = 64;
+/// After descriptors ran out, how long nothing is accepted unless a connection of the shard ends.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
+/// Readiness events taken in one turn.
+pub const EVENTS_PER_TURN_MAX: usize = 1_024;
+/// Changes of presence that wait for room in the write queue.
+pub const OFFLINE_PENDING_MAX: usize = 1_000_000;
+/// Changes of presence that one shard asks of the store again in one second.
+pub const PRESENCE_RETRIES_MAX: usize = 256;
+/// Between two shares of connections that a draining shard closes.
+pub const DRAIN_STEP_MS: u64 = 100;
+/// Slices in one `writev`; Linux' `IOV_MAX` is 1,024.
+pub const IOVEC_MAX: usize = 64;
+/// Notes in a shard's inbox.
+pub const INBOX_NOTES_MAX: usize = 65_536;
+/// Notes taken in one turn before sockets are looked at again.
+pub const NOTES_PER_TURN_MAX: usize = 4_096;
+/// How long a worker waits for room in an inbox.
+pub const INBOX_PATIENCE_MS: u64 = 5_000;
+/// Groups, connections and users whose lost notes an inbox remembers by name.
+pub const LOST_MAX: usize = 1_024;
+/// Requests that wait for one write worker.
+pub const WRITE_QUEUE_MAX: usize = 1_024;
+/// Requests that wait for the read workers.
+pub const READ_QUEUE_MAX: usize = 1_024;
+
+/// Tries of one batch that others' transactions stand in the way of.
+pub const COMMIT_TRIES_MAX: u32 = 5;
+
+/// A client's `ref`, bytes.
+pub const REF_BYTES_MAX: usize = 64;
+/// A client's `client_id`, bytes.
+pub const CLIENT_ID_BYTES_MAX: usize = 64;
+/// A `ping`'s `timestamp` as JSON, bytes.
+pub const PING_TIMESTAMP_BYTES_MAX: usize = 64;
+/// A message's text, characters.
+pub const CONTENT_CHARS_MAX: usize = 4_000;
+/// An attachment's key or URL, characters: the width of Django's column.
+pub const ATTACHMENT_CHARS_MAX: usize = 100;
+/// Users in one `user_status` subscription, and watched by one session.
+pub const SUBSCRIBE_USERS_MAX: usize = 200;
+/// Conversations in one `resume`.
+pub const RESUME_CONVERSATIONS_MAX: usize = 100;
+/// Conversations in which one chat session is typing at once.
+pub const TYPING_CONVERSATIONS_MAX: usize = 16;
+/// Messages that one resume replays.
+pub const RESUME_MESSAGES_MAX: usize = 1_000;
+/// Messages of one page of a resume: the longest that the texts' bound allows stay within a slow consumer's.
+pub const RESUME_PAGE: usize = 32;
+/// Bad commands within [`BAD_COMMANDS_WINDOW_MS`] that end a session.
+pub const BAD_COMMANDS_MAX: u32 = 20;
+/// See [`BAD_COMMANDS_MAX`].
+pub const BAD_COMMANDS_WINDOW_MS: u64 = 10_000;
+/// Commands over a rate limit, within the same window, that end a session.
+pub const LIMITED_COMMANDS_MAX: u32 = 100;
+/// How long "is typing" lasts after the last word of it.
+pub const TYPING_MS: u64 = 10_000;
+/// From a user's last session's end to "offline".
+pub const OFFLINE_GRACE_MS: u64 = 15_000;
+/// Before a token's `exp`, `fortifun.v1` clients hear `token_expiring`.
+pub const TOKEN_EXPIRING_MS: i64 = 60_000;
+
+/// Messages of a history page where the client names no limit.
+pub const HISTORY_DEFAULT: usize = 50;
+/// Messages of a history page at most.
+pub const HISTORY_MAX: usize = 200;
+/// Matches of a page where the client names no size.
+pub const MATCH_PAGE_DEFAULT: usize = 20;
+/// Matches of a page at most.
+pub const MATCH_PAGE_MAX: usize = 100;
+/// Conversations in one list at most.
+pub const CONVERSATIONS_MAX: usize = 500;
+/// Matches in one `recent-matches` at most.
+pub const RECENT_MATCHES_MAX: usize = 500;
+/// Days that `recent-matches` looks back.
+pub const RECENT_MATCH_DAYS: i64 = 30;
+
+/// The queue of connections that the kernel has accepted and a shard has not; `net.core.somaxconn` bounds it too.
+pub const ACCEPT_BACKLOG: u32 = 4_096;
+/// How long the store may take to answer a request or a handshake.
+pub const DECIDE_MS: u64 = 30_000;
+/// How long a closing connection may take to send its last bytes and hear the peer's; for a long response, from one byte that leaves to the next.
+pub const CLOSE_MS: u64 = 5_000;
+/// Frames that one text may be cut into.
+pub const FRAGMENTS_MAX: u32 = 1_024;
+/// A text or binary on `/_echo`, bytes.
+pub const ECHO_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Frames that one text or binary on `/_echo` may be cut into.
+pub const ECHO_FRAGMENTS_MAX: u32 = 70_000;
+
+/// The head of a request, bytes.
+pub const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// Header lines of a request.
+pub const HEADERS_MAX: usize = 64;
+/// A request's body, bytes.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+const _: () = {
+    assert!(RECV_BUFFER_BYTES > HEAD_BYTES_MAX);
+    assert!(IOVEC_MAX <= 1_024);
+    assert!(HISTORY_DEFAULT <= HISTORY_MAX && HISTORY_MAX <= RESUME_MESSAGES_MAX);
+    assert!(RESUME_PAGE <= HISTORY_MAX);
+    // Counted in a byte each.
+    assert!(BAD_COMMANDS_MAX < 256 && LIMITED_COMMANDS_MAX < 256);
+    assert!(MATCH_PAGE_DEFAULT <= MATCH_PAGE_MAX);
+    // Every request that waits can be answered without filling an inbox by itself.
+    assert!(WRITE_QUEUE_MAX + READ_QUEUE_MAX < INBOX_NOTES_MAX / 8);
+    assert!(NOTES_PER_TURN_MAX <= INBOX_NOTES_MAX);
+    // "Typing" ends before its typist is said to be offline.
+    assert!(TYPING_MS < OFFLINE_GRACE_MS);
+};
