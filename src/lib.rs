@@ -5,4 +5,5 @@
 pub mod ids;
 pub mod limits;
 pub mod model;
+pub mod protocol;
 pub mod time;
