@@ -1,0 +1,10 @@
+//! Who is asking, and how fast they may: token verification and token buckets. No clock, no I/O: time is an argument.
+
+pub mod addresses;
+pub mod jwt;
+pub mod rate;
+mod source;
+
+pub use jwt::{AuthError, Claims, Verifier};
+pub use rate::{Bucket, Rate};
+pub use source::{SUBPROTOCOL, token_source};
