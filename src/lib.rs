@@ -8,3 +8,4 @@ pub mod limits;
 pub mod model;
 pub mod protocol;
 pub mod time;
+pub mod wire;
