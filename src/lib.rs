@@ -7,5 +7,6 @@ pub mod ids;
 pub mod limits;
 pub mod model;
 pub mod protocol;
+pub mod store;
 pub mod time;
 pub mod wire;

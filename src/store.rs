@@ -1,0 +1,498 @@
+//! The port to what is kept: requests, replies, and the trait that a database implements. Batch first.
+//!
+//! Implementations live in `store/`; they are named in `server.rs` only. One suite (`tests/ports/store.rs`) holds all of
+//! them to the same answers. Nothing here knows of sessions, frames or HTTP.
+
+pub mod memory;
+pub mod schema;
+pub mod sqlite;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::model::{
+    Card, Conversation, ConversationId, Match, MatchPage, Message, MessageId, Refused, Seq, UserId,
+};
+use crate::time::Timestamp;
+
+/// A database connection, owned by one worker thread.
+pub trait Store: Send {
+    /// Carries out `batch` in one transaction, in order, and returns one outcome for each request, in order.
+    ///
+    /// A refusal is an outcome: it changed nothing and the others stand. When this returns, what succeeded is durable.
+    ///
+    /// # Errors
+    ///
+    /// The whole transaction failed and nothing of it is stored, except with [`StoreErrorKind::Unknown`]: then it may have
+    /// been, and a message is settled by sending it again with its `client_id`.
+    fn commit(&mut self, batch: &[Request], now: Timestamp) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Answers one request that changes nothing ([`Request::lane`] is [`Lane::Read`]).
+    fn read(&mut self, request: &Request, now: Timestamp) -> Outcome;
+
+    /// Asks the database for a sign of life; what `readyz` reports.
+    fn ping(&mut self) -> Result<(), StoreError>;
+}
+
+/// Opens one more connection to the same database; every worker opens its own.
+pub type Open = Arc<dyn Fn(Lane) -> Result<Box<dyn Store>, StoreError> + Send + Sync>;
+
+/// What became of one request.
+pub type Outcome = Result<Reply, Failure>;
+
+/// Which workers carry a request out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    /// In a batch, in a transaction.
+    Write,
+    /// Alone, beside the writes.
+    Read,
+}
+
+/// What is asked of the store.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Request {
+    /// Write. Stores a message and gives it the conversation's next `seq`; a known (`conversation`, `sender`, `client_id`) stores
+    /// nothing and returns the stored one, even where the sender may not speak any more. Answer: [`Reply::Appended`]. Refused: `ConversationNotFound` (none, or left),
+    /// `NotParticipant`, `Silenced` (a block in either direction).
+    Append {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        sender: UserId,
+        /// What, checked.
+        content: String,
+        /// A key or URL.
+        attachment: Option<String>,
+        /// The sender's own word for it.
+        client_id: Option<String>,
+    },
+    /// Write. `message` and every earlier one of the conversation not sent by `reader` become read (rows of
+    /// `conversations_messageread`, and `is_read`). Answer: [`Reply::MarkedRead`]. Refused: `ConversationNotFound`
+    /// (also: inactive), `NotParticipant` (also: blocked by the other), `MessageNotFound` (also: of another conversation).
+    MarkRead {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        reader: UserId,
+        /// Up to and including.
+        message: MessageId,
+    },
+    /// Write. `liker` likes `liked`; where both do, the match is made or made active again, and their conversation with its
+    /// welcome message, unless they share one: that one is kept (and is active again). All in one transaction, exactly once whatever the order. Answer: [`Reply::Liked`].
+    /// Refused: `Oneself`, `UserNotFound`, `UserBlocked`, `AlreadyLiked`.
+    Like {
+        /// Who.
+        liker: UserId,
+        /// Whom.
+        liked: UserId,
+        /// The first message of a new conversation.
+        welcome: Arc<str>,
+    },
+    /// Write. Takes a like back and ends a match that rested on it; the conversation stays. Answer: [`Reply::Done`], also where
+    /// there was no like. Refused: `Oneself`, `UserNotFound`.
+    Unlike {
+        /// Who.
+        liker: UserId,
+        /// Whom.
+        liked: UserId,
+    },
+    /// Write. Ends the match, takes both likes back and silences both. Answer: [`Reply::Blocked`], also on a repeat. Refused:
+    /// `Oneself`, `UserNotFound`.
+    Block {
+        /// Who.
+        blocker: UserId,
+        /// Whom.
+        blocked: UserId,
+    },
+    /// Write. Answer: [`Reply::Unblocked`], also where there was no block. Refused: `Oneself`, `UserNotFound`.
+    Unblock {
+        /// Who.
+        blocker: UserId,
+        /// Whom.
+        blocked: UserId,
+    },
+    /// Write. The conversation of the two, the existing one (active again) or a new one, and in it a first message. Answer:
+    /// [`Reply::Opened`]. Refused: `Oneself`, `UserNotFound`, `UserBlocked`.
+    Open {
+        /// Who asks, and says the message.
+        creator: UserId,
+        /// The other.
+        participant: UserId,
+        /// The message, checked.
+        content: String,
+        /// The sender's own word for it.
+        client_id: Option<String>,
+    },
+    /// Write. The conversation becomes inactive for all. Answer: [`Reply::Left`]. Refused: `ConversationNotFound` (also: inactive),
+    /// `NotParticipant` (also: blocked by the other, who may go on reading).
+    Leave {
+        /// Which.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+    },
+    /// Write. Keeps `is_online` and `last_activity`. Answer: [`Reply::Presence`]. Refused: `UserNotFound` (none at all: an
+    /// inactive user goes offline, too).
+    SetPresence {
+        /// Who.
+        user: UserId,
+        /// True exactly when some session of the user is open.
+        is_online: bool,
+    },
+    /// Write. A new active user. Answer: [`Reply::UserAdded`]. Refused: `NameTaken`.
+    AddUser {
+        /// 1 to 150 characters.
+        username: String,
+        /// May be empty.
+        first_name: String,
+        /// May be empty.
+        last_name: String,
+    },
+    /// Read. Who connects, and whether they may. Answer: [`Reply::Admitted`]. Refused: `UserNotFound` (also: inactive),
+    /// `ConversationNotFound` (also: inactive), `NotParticipant` (also: blocked by the other).
+    Admit {
+        /// Who.
+        user: UserId,
+        /// The conversation whose socket is opened.
+        conversation: Option<ConversationId>,
+    },
+    /// Read. Whether `user` may speak in `conversation` now. Answer: [`Reply::MaySpeak`]. Refused as [`Request::Append`].
+    MaySpeak {
+        /// Who.
+        user: UserId,
+        /// Where.
+        conversation: ConversationId,
+    },
+    /// Read. Which of `users` share an active conversation with `user` and neither blocked the other, by id. Answer: [`Reply::Watched`].
+    Watch {
+        /// Who watches.
+        user: UserId,
+        /// Whom; at most [`crate::limits::SUBSCRIBE_USERS_MAX`].
+        users: Vec<UserId>,
+    },
+    /// Read. A part of a conversation's history, oldest first. Answer: [`Reply::History`]. Refused: `ConversationNotFound`
+    /// (also: inactive), `NotParticipant` (also: blocked by the other).
+    History {
+        /// Who asks.
+        user: UserId,
+        /// Which.
+        conversation: ConversationId,
+        /// Which part.
+        page: Page,
+        /// Messages at most.
+        limit: usize,
+    },
+    /// Read. The user's active conversations in which nobody blocks them, newest activity first. Answer: [`Reply::Conversations`]. Refused: `UserNotFound`.
+    Conversations {
+        /// Who asks.
+        user: UserId,
+        /// Conversations at most.
+        limit: usize,
+    },
+    /// Read. One conversation. Answer: [`Reply::Conversations`] with one in it. Refused: `ConversationNotFound` (also: inactive),
+    /// `NotParticipant` (also: blocked by the other).
+    Conversation {
+        /// Who asks.
+        user: UserId,
+        /// Which.
+        conversation: ConversationId,
+    },
+    /// Read. Active matches made at `since` or later, newest first, without blocked users. Answer: [`Reply::Matches`] (its `count` is that of the list).
+    /// Refused: `UserNotFound`.
+    RecentMatches {
+        /// Who asks.
+        user: UserId,
+        /// From when.
+        since: Timestamp,
+        /// Matches at most.
+        limit: usize,
+    },
+    /// Read. One page of the active matches, newest first. Answer: [`Reply::Matches`]. Refused: `UserNotFound`.
+    Matches {
+        /// Who asks.
+        user: UserId,
+        /// Matches to pass over.
+        offset: usize,
+        /// Matches at most.
+        limit: usize,
+    },
+    /// Read. A sign of life, for `readyz`. Answer: [`Reply::Done`].
+    Ping,
+    /// Read. A user by name. Answer: [`Reply::UserAdded`]. Refused: `UserNotFound`.
+    FindUser {
+        /// Exactly.
+        username: String,
+    },
+}
+
+/// Which part of a history.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Page {
+    /// The newest.
+    Latest,
+    /// The newest of those before this place.
+    Before(Seq),
+    /// The oldest of those after this place.
+    After(Seq),
+}
+
+/// What the store answers.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Reply {
+    /// To [`Request::Append`].
+    Appended {
+        /// As stored.
+        message: Message,
+        /// Everyone in the conversation.
+        participants: Vec<UserId>,
+        /// True exactly when the `client_id` was known: nothing was stored.
+        duplicate: bool,
+    },
+    /// To [`Request::MarkRead`].
+    MarkedRead {
+        /// Where.
+        conversation: ConversationId,
+        /// Up to and including.
+        message: MessageId,
+        /// Who.
+        reader: Card,
+        /// Messages that were unread before; 0 says that nothing changed.
+        newly: u64,
+        /// When.
+        at: Timestamp,
+        /// Everyone in the conversation.
+        participants: Vec<UserId>,
+    },
+    /// To [`Request::MaySpeak`]: everyone in the conversation.
+    MaySpeak(Vec<UserId>),
+    /// To [`Request::Like`].
+    Liked {
+        /// Who.
+        liker: Card,
+        /// Whom.
+        liked: Card,
+        /// The match that this like completed.
+        made: Option<Box<Made>>,
+    },
+    /// To [`Request::Block`].
+    Blocked {
+        /// Who.
+        blocker: UserId,
+        /// Whom.
+        blocked: UserId,
+        /// What the two share, active or not.
+        conversations: Vec<ConversationId>,
+    },
+    /// To [`Request::Unblock`].
+    Unblocked {
+        /// What the two share and neither blocks any more; empty while the other still blocks.
+        conversations: Vec<ConversationId>,
+    },
+    /// To [`Request::Open`].
+    Opened(Box<Opened>),
+    /// To [`Request::Leave`].
+    Left {
+        /// Which.
+        conversation: ConversationId,
+    },
+    /// To [`Request::SetPresence`].
+    Presence {
+        /// Who.
+        user: Card,
+        /// As set.
+        is_online: bool,
+        /// As set.
+        at: Timestamp,
+        /// The user's active conversations in which neither blocked the other.
+        conversations: Vec<ConversationId>,
+    },
+    /// To [`Request::AddUser`] and [`Request::FindUser`].
+    UserAdded(Card),
+    /// To [`Request::Admit`].
+    Admitted {
+        /// Who.
+        user: Card,
+        /// The conversation asked for.
+        conversation: Option<Admission>,
+    },
+    /// To [`Request::Watch`].
+    Watched(Vec<Status>),
+    /// To [`Request::History`].
+    History {
+        /// Oldest first.
+        messages: Vec<Message>,
+        /// The conversation's newest place when this was read.
+        last_seq: Seq,
+    },
+    /// To [`Request::Conversations`] and [`Request::Conversation`].
+    Conversations(Vec<Conversation>),
+    /// To [`Request::RecentMatches`] and [`Request::Matches`].
+    Matches(MatchPage),
+    /// Done, and there is nothing to tell.
+    Done,
+}
+
+/// A conversation that was opened, and what was said first.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Opened {
+    /// As the creator sees it.
+    pub conversation: Conversation,
+    /// As the other participant sees it; `None` where it existed and was active.
+    pub for_participant: Option<Conversation>,
+    /// The first message, or the stored one that its `client_id` names.
+    pub message: Message,
+    /// True exactly when the `client_id` was known: no message was stored.
+    pub duplicate: bool,
+}
+
+/// A match that came to be.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Made {
+    /// The match.
+    pub made: Match,
+    /// The welcome message; `None` where the two shared a conversation already.
+    pub welcome: Option<Message>,
+}
+
+/// How one may take part in a conversation.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Admission {
+    /// Which.
+    pub id: ConversationId,
+    /// Its newest place.
+    pub last_seq: Seq,
+    /// True exactly when the asker blocked the other: they may read and not speak.
+    pub silenced: bool,
+    /// The others in it and whether they are here; nobody where `silenced`.
+    pub others: Vec<Status>,
+}
+
+/// A user's presence.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Status {
+    /// Who.
+    pub user: Card,
+    /// True exactly when some session of the user is open.
+    pub is_online: bool,
+    /// When the user was last here.
+    pub last_activity: Option<Timestamp>,
+}
+
+/// Why a request has no reply.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Failure {
+    /// The asker may not, or what is asked for is not there.
+    Refused(Refused),
+    /// The database could not.
+    Store(StoreError),
+}
+
+/// What went wrong in the database.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+#[error("{kind}: {detail}")]
+pub struct StoreError {
+    /// Which kind, for the outcome and the metrics.
+    pub kind: StoreErrorKind,
+    /// What the database said, for the log alone.
+    pub detail: String,
+}
+
+/// The kinds of [`StoreError`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum StoreErrorKind {
+    /// Not reachable, shutting down or not taking connections; worth a retry.
+    Unavailable,
+    /// The connection was lost while a commit was under way: it may have been stored.
+    Unknown,
+    /// Locked, deadlocked or not serialisable; worth an immediate retry.
+    Contended,
+    /// A statement ran past its time.
+    TimedOut,
+    /// No room, or opened read-only.
+    NotWritable,
+    /// Newer than this program, or lacks a migration.
+    Schema,
+    /// One request broke a constraint: the others of its batch are retried without it.
+    Poisoned,
+    /// Anything else.
+    Internal,
+}
+
+impl StoreErrorKind {
+    /// The label of this kind in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Unknown => "unknown",
+            Self::Contended => "contended",
+            Self::TimedOut => "timed_out",
+            Self::NotWritable => "not_writable",
+            Self::Schema => "schema",
+            Self::Poisoned => "poisoned",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for StoreErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Request {
+    /// Which workers carry this out.
+    pub const fn lane(&self) -> Lane {
+        match self {
+            Self::Append { .. }
+            | Self::MarkRead { .. }
+            | Self::Like { .. }
+            | Self::Unlike { .. }
+            | Self::Block { .. }
+            | Self::Unblock { .. }
+            | Self::Open { .. }
+            | Self::Leave { .. }
+            | Self::SetPresence { .. }
+            | Self::AddUser { .. } => Lane::Write,
+            Self::Admit { .. }
+            | Self::MaySpeak { .. }
+            | Self::Watch { .. }
+            | Self::History { .. }
+            | Self::Conversations { .. }
+            | Self::Conversation { .. }
+            | Self::RecentMatches { .. }
+            | Self::Matches { .. }
+            | Self::Ping
+            | Self::FindUser { .. } => Lane::Read,
+        }
+    }
+
+    /// What decides the write worker: requests of equal keys are carried out in the order they came.
+    pub const fn order_key(&self) -> u64 {
+        match self {
+            Self::Append { conversation, .. }
+            | Self::MarkRead { conversation, .. }
+            | Self::Leave { conversation, .. } => conversation.0 as u64,
+            Self::Like { liker: a, liked: b, .. }
+            | Self::Unlike { liker: a, liked: b }
+            | Self::Block { blocker: a, blocked: b }
+            | Self::Unblock { blocker: a, blocked: b }
+            | Self::Open { creator: a, participant: b, .. } => (a.0 ^ b.0) as u64,
+            Self::SetPresence { user, .. } => user.0 as u64,
+            _ => 0,
+        }
+    }
+}
