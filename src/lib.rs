@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod ids;
 pub mod limits;
+pub mod metrics;
 pub mod model;
 pub mod protocol;
 pub mod store;
