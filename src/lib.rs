@@ -3,8 +3,10 @@
 //! The house and its floors are drawn in `ARCHITECTURE.md`; what travels on the wire is described in `README.md`.
 
 pub mod auth;
+pub mod config;
 pub mod ids;
 pub mod limits;
+pub mod logging;
 pub mod metrics;
 pub mod model;
 pub mod protocol;
