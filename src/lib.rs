@@ -3,6 +3,7 @@
 //! The house and its floors are drawn in `ARCHITECTURE.md`; what travels on the wire is described in `README.md`.
 
 pub mod auth;
+pub mod channel;
 pub mod config;
 pub mod ids;
 pub mod limits;
