@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod channel;
+pub mod chat;
 pub mod config;
 pub mod ids;
 pub mod limits;
