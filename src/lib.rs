@@ -6,6 +6,7 @@ pub mod auth;
 pub mod channel;
 pub mod chat;
 pub mod config;
+pub mod conn;
 pub mod gate;
 pub mod ids;
 pub mod limits;
