@@ -15,6 +15,8 @@ pub mod metrics;
 pub mod model;
 pub mod protocol;
 pub mod rest;
+pub mod shard;
 pub mod store;
 pub mod time;
 pub mod wire;
+pub mod worker;

@@ -1,0 +1,343 @@
+//! One event loop: a thread with its own listener, connections and timers, and the fixed order of its turn.
+//!
+//! A turn: poll, clock, notes, stalled requests, hungry connections, ready connections, timers, flush, free. A shard blocks
+//! in [`Io::poll`] and nowhere else. It shares inboxes, the group registry, the directory of users and counters with the
+//! other shards, and nothing else. Generic over [`Io`], so that the simulation runs this code and no copy of it.
+
+mod accept;
+pub mod core;
+mod deliver;
+mod drain;
+pub mod groups;
+pub mod inbox;
+pub mod io;
+pub mod latch;
+pub mod meters;
+pub mod mio_io;
+pub mod node;
+mod presence;
+mod pump;
+mod requests;
+pub mod slot;
+pub mod stalled;
+pub mod table;
+pub mod timers;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::conn::Phase;
+use crate::ids::{ConnKey, ShardId};
+use crate::limits::{NOTES_PER_TURN_MAX, RECV_BUFFER_BYTES};
+use crate::time::{Mono, Now};
+use crate::worker::Ticket;
+
+use self::core::Core;
+use deliver::end_panicked;
+use drain::Drain;
+use inbox::{Note, Notes};
+use io::{Io, Ready};
+use node::Node;
+use pump::{read, read_on, send};
+use slot::{Line, Slot};
+use table::Table;
+
+/// See the module.
+pub struct Shard<I: Io> {
+    io: I,
+    table: Table<Slot<I::Socket>>,
+    core: Core,
+    notes: Notes,
+    /// The receive buffer that all connections share.
+    buffer: Box<[u8]>,
+    ready: Vec<Ready>,
+    fired: Vec<u32>,
+    accepting: Accepting,
+    /// True exactly when descriptors ran out, and clients may still wait because of it; said in the log when it changes.
+    is_exhausted: bool,
+    drain: Option<Drain>,
+    /// When the housekeeping of every second is next due.
+    housekeeping_at: Mono,
+}
+
+/// Whether connections are accepted now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Accepting {
+    /// The next readiness says when.
+    Idle,
+    /// More wait than a turn takes.
+    Hungry,
+    /// No descriptor is left; until then, or until a connection of this shard ends.
+    Paused(Mono),
+    /// No more.
+    Never,
+}
+
+/// How often a shard looks after what no event reminds it of.
+const HOUSEKEEPING_MS: u64 = 1_000;
+/// How soon a request that found its queue full is tried again.
+const STALL_MS: u64 = 2;
+
+impl<I: Io> Shard<I> {
+    /// A shard with no connection.
+    pub fn new(id: ShardId, mut io: I, node: Arc<Node>, notes: Notes) -> Self {
+        let now = io.now();
+        Self {
+            io,
+            table: Table::default(),
+            core: Core::new(id, node, now),
+            notes,
+            buffer: vec![0; RECV_BUFFER_BYTES].into_boxed_slice(),
+            ready: Vec::new(),
+            fired: Vec::new(),
+            accepting: Accepting::Idle,
+            is_exhausted: false,
+            drain: None,
+            housekeeping_at: now.mono,
+        }
+    }
+
+    /// One turn. False when the shard has drained and is done.
+    ///
+    /// # Panics
+    ///
+    /// Where the system refuses to poll: a shard cannot go on without.
+    pub fn turn(&mut self) -> bool {
+        let timeout = self.timeout();
+        self.ready.clear();
+        if let Err(error) = self.io.poll(Some(timeout), &mut self.ready) {
+            panic!("the system refuses to poll: {error}");
+        }
+        let now = self.io.now();
+        self.core.now = now;
+        self.core.random = self.io.random();
+        self.take_notes();
+        self.retry_stalled();
+        self.feed_hungry();
+        self.serve_ready();
+        self.fire_timers();
+        self.advance_drain();
+        self.flush();
+        self.free();
+        let busy = self.io.now().wall.0.saturating_sub(now.wall.0).max(0);
+        self.core.meters.turn(busy as u64);
+        !self.drain.as_ref().is_some_and(|drain| drain.is_done(now.mono, self.table.is_empty()))
+    }
+
+    /// What the shard knows besides sockets; for the simulation's invariants.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The system under the shard.
+    pub fn io_mut(&mut self) -> &mut I {
+        &mut self.io
+    }
+
+    /// Every connection, with its key.
+    pub fn lines_mut(&mut self) -> impl Iterator<Item = (ConnKey, &mut Line)> {
+        self.table.iter_mut().map(|(key, slot)| (key, &mut slot.line))
+    }
+
+    /// How long the next turn may wait for readiness.
+    pub fn timeout(&self) -> Duration {
+        if self.notes.has_more()
+            || !self.core.hungry.is_empty()
+            || !self.core.dirty.is_empty()
+            || self.accepting == Accepting::Hungry
+        {
+            return Duration::ZERO;
+        }
+        let now = self.core.now.mono;
+        let mut ms = self.housekeeping_at.since(now);
+        if self.core.is_waiting() {
+            ms = ms.min(STALL_MS);
+        }
+        if let Accepting::Paused(until) = self.accepting {
+            ms = ms.min(until.since(now));
+        }
+        if let Some(drain) = &self.drain {
+            ms = ms.min(drain.until_next(now));
+        }
+        if let Some(timer) = self.core.wheel.until_next(now) {
+            ms = ms.min(timer);
+        }
+        Duration::from_millis(ms)
+    }
+
+    /// Lets `what` happen to the connection of `key`, and settles it afterwards. A panic ends this connection alone.
+    fn with(
+        &mut self,
+        key: ConnKey,
+        what: impl FnOnce(&mut Core, &mut I, &mut Slot<I::Socket>, &mut [u8]),
+    ) {
+        let Self { table, core, io, buffer, .. } = self;
+        let Some(slot) = table.get_mut(key) else { return };
+        let result = catch_unwind(AssertUnwindSafe(|| what(core, io, slot, buffer)));
+        if result.is_err() {
+            end_panicked(core, key, &mut slot.line);
+        }
+        core.settle(key, &mut slot.line);
+    }
+
+    // Notes.
+
+    fn take_notes(&mut self) {
+        self.notes.begin();
+        for _ in 0..NOTES_PER_TURN_MAX {
+            let Some(note) = self.notes.take() else { break };
+            self.mend();
+            match note {
+                Note::Delivery(delivery) => self.deliver(&delivery),
+                Note::Answered(answered) => {
+                    if let Ticket::Presence { user, is_online } = answered.ticket {
+                        self.core.on_presence(user, is_online, &answered.outcome);
+                        continue;
+                    }
+                    let key = answered.to.key;
+                    self.with(key, |core, io, slot, buffer| {
+                        core.on_answered(key, &mut slot.line, *answered);
+                        read_on(core, io, key, slot, buffer);
+                    });
+                }
+                Note::Close { conn, code, reason } => {
+                    let key = conn.key;
+                    self.with(key, |core, _, slot, _| {
+                        core.close(key, &mut slot.line, code, reason);
+                    });
+                }
+                Note::Drain { within_ms } => self.begin_drain(within_ms),
+            }
+        }
+        self.mend();
+    }
+
+    // Reading.
+
+    fn retry_stalled(&mut self) {
+        let mut freed = Vec::new();
+        let core = &mut self.core;
+        core.stalled.retry(&core.node.queues, &mut freed);
+        core.retry_presence();
+        for key in freed {
+            self.with(key, |core, io, slot, buffer| {
+                slot.line.flags.stalled = false;
+                read_on(core, io, key, slot, buffer);
+            });
+        }
+    }
+
+    fn feed_hungry(&mut self) {
+        for _ in 0..self.core.hungry.len() {
+            let Some(key) = self.core.hungry.pop_front() else { break };
+            self.with(key, |core, io, slot, buffer| {
+                slot.line.flags.hungry = false;
+                read(core, io, key, slot, buffer);
+            });
+        }
+    }
+
+    fn serve_ready(&mut self) {
+        if matches!(self.accepting, Accepting::Paused(until) if until <= self.core.now.mono) {
+            self.accepting = Accepting::Hungry;
+        }
+        let mut ready = std::mem::take(&mut self.ready);
+        if self.accepting == Accepting::Hungry || ready.contains(&Ready::Listener) {
+            self.accept();
+        }
+        for event in ready.drain(..) {
+            let Ready::Conn { key, readable, ended, writable } = event else { continue };
+            self.with(key, |core, io, slot, buffer| {
+                slot.line.flags.ended |= ended;
+                if writable && !slot.line.conn.outbound().is_empty() {
+                    core.mark_dirty(key, &mut slot.line);
+                }
+                if readable {
+                    read(core, io, key, slot, buffer);
+                }
+            });
+        }
+        self.ready = ready;
+    }
+
+    // Time.
+
+    fn fire_timers(&mut self) {
+        let now = self.core.now.mono;
+        let mut fired = std::mem::take(&mut self.fired);
+        self.core.wheel.expire(now, &mut fired);
+        for index in fired.drain(..) {
+            if let Some((key, _)) = self.table.at_mut(index) {
+                self.with(key, |core, _, slot, _| core.on_timer(key, &mut slot.line));
+            }
+        }
+        self.fired = fired;
+        if self.housekeeping_at <= now {
+            self.housekeeping_at = now.plus(HOUSEKEEPING_MS);
+            self.keep_house();
+        }
+    }
+
+    fn keep_house(&mut self) {
+        let Self { core, table, .. } = self;
+        core.meters.depths(
+            table.len(),
+            core.node.inboxes[usize::from(core.shard.0)].len(),
+            core.stalled.len(),
+        );
+        core.retry_unkept();
+        if core.shard == ShardId(0) {
+            core.expire_presence();
+            let (write, read) = core.node.queues.depths();
+            core.meters.queues(write, read);
+        }
+    }
+
+    // Writing.
+
+    /// One `writev` for each dirty connection: everything that came together for it in this turn leaves together.
+    fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.core.dirty);
+        for key in dirty.drain(..) {
+            self.with(key, |core, io, slot, buffer| {
+                slot.line.flags.dirty = false;
+                send(core, io, slot);
+                let is_short =
+                    slot.line.conn.outbound().len() <= core.node.conn.outbound.soft_bytes / 4;
+                if is_short && let Some(job) = slot.line.deferred.take() {
+                    core.submit(key, &mut slot.line, *job);
+                }
+                if is_short && slot.line.conn.phase() == Phase::Head {
+                    read_on(core, io, key, slot, buffer);
+                }
+            });
+        }
+        // What became dirty meanwhile is flushed in the next turn, which does not wait.
+        if self.core.dirty.is_empty() {
+            self.core.dirty = dirty;
+        }
+    }
+
+    fn free(&mut self) {
+        let mut doomed = std::mem::take(&mut self.core.doomed);
+        for key in doomed.drain(..) {
+            self.core.wheel.cancel(key.index);
+            if let Some(slot) = self.table.remove(key) {
+                if let Some(address) = slot.line.address {
+                    self.core.node.addresses.release(address, self.core.now.mono);
+                }
+                self.io.close(slot.socket);
+                if let Accepting::Paused(_) = self.accepting {
+                    self.accepting = Accepting::Hungry;
+                }
+            }
+        }
+        self.core.doomed = doomed;
+    }
+
+    /// When the shard's clocks were last read.
+    pub fn now(&self) -> Now {
+        self.core.now
+    }
+}

@@ -1,0 +1,75 @@
+//! What the store says of who is here follows the [`Directory`](crate::chat::Directory), whatever fails or overtakes on the way.
+//!
+//! A change is asked of the store with what the directory says at that moment, and the answer is compared with what it says
+//! then: where the two differ, or the store could not, it is asked once more. So requests of several shards may cross, and a
+//! database may be away for a while.
+
+use super::core::Core;
+use crate::ids::{ConnKey, ConnRef, UserId};
+use crate::limits::{OFFLINE_PENDING_MAX, PRESENCE_RETRIES_MAX};
+use crate::store::{Failure, Outcome, Request};
+use crate::worker::{Job, Ticket};
+
+impl Core {
+    /// Keeps whether `user` is here, and tells it.
+    pub fn tell_presence(&mut self, user: UserId) {
+        if !self.try_tell_presence(user) {
+            self.wait_with_presence(user);
+        }
+    }
+
+    /// The store has answered to what was told of `user`.
+    pub fn on_presence(&mut self, user: UserId, told: bool, outcome: &Outcome) {
+        match outcome {
+            Ok(_) if self.node.directory.is_online(user) != told => self.tell_presence(user),
+            Ok(_) | Err(Failure::Refused(_)) => {}
+            Err(Failure::Store(_)) if self.unkept.len() < OFFLINE_PENDING_MAX => {
+                self.unkept.push(user);
+            }
+            Err(Failure::Store(_)) => self.meters.shed(1),
+        }
+    }
+
+    /// Tells what found the queue full, oldest first.
+    pub(super) fn retry_presence(&mut self) {
+        while let Some(user) = self.presence.pop_front() {
+            if !self.try_tell_presence(user) {
+                self.presence.push_front(user);
+                break;
+            }
+        }
+    }
+
+    /// Tells again what the store could not keep; once a second.
+    pub(super) fn retry_unkept(&mut self) {
+        let count = self.unkept.len().min(PRESENCE_RETRIES_MAX);
+        for user in self.unkept.drain(..count).collect::<Vec<_>>() {
+            self.tell_presence(user);
+        }
+    }
+
+    /// Users whose last session ended long enough ago are offline now. One shard of a node does this.
+    pub(super) fn expire_presence(&mut self) {
+        let mut gone = Vec::new();
+        self.node.directory.expire(self.now.mono, |user| gone.push(user));
+        for user in gone {
+            self.tell_presence(user);
+        }
+    }
+
+    fn try_tell_presence(&self, user: UserId) -> bool {
+        let is_online = self.node.directory.is_online(user);
+        let from = Some(ConnRef { shard: self.shard, key: ConnKey::NONE });
+        let ticket = Ticket::Presence { user, is_online };
+        let request = Request::SetPresence { user, is_online };
+        self.node.queues.submit(Job { request, from, ticket }).is_ok()
+    }
+
+    fn wait_with_presence(&mut self, user: UserId) {
+        if self.presence.len() < OFFLINE_PENDING_MAX {
+            self.presence.push_back(user);
+        } else {
+            self.meters.shed(1);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! A thread with a database connection: it commits, publishes in the order of its commits, and answers.
+//!
+//! The worker that committed a batch publishes its events, because it is the one that knows their order. It knows no shard: an
+//! answer leaves through a closure.
+
+pub mod batch;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+
+use crate::channel::ChannelLayer;
+use crate::chat;
+use crate::gate;
+use crate::ids::{ConnRef, UserId};
+use crate::limits::{COMMIT_TRIES_MAX, READ_QUEUE_MAX, WRITE_QUEUE_MAX};
+use crate::metrics::{Block, Counter, Histogram, StoreKind};
+use crate::rest;
+use crate::store::{Failure, Lane, Outcome, Reply, Request, Store, StoreError, StoreErrorKind};
+use crate::time::{Now, Timestamp};
+use crate::wire::Encoder;
+
+use batch::{BatchLimits, Gather};
+
+/// A request, who asked it, and what they meant to do with the answer.
+#[derive(Debug)]
+pub struct Job {
+    /// What is asked.
+    pub request: Request,
+    /// Whom to answer; `None` where nobody waits.
+    pub from: Option<ConnRef>,
+    /// What the asker meant to do with the answer.
+    pub ticket: Ticket,
+}
+
+/// What an asker meant to do with an answer. It travels with the request, so that no table of waiting requests is kept.
+#[derive(Debug)]
+pub enum Ticket {
+    /// Of a session's command.
+    Chat(chat::effect::Then),
+    /// Of a REST request.
+    Rest(rest::Then),
+    /// Of a handshake.
+    Gate(Box<gate::Knock>),
+    /// Of `readyz`: what else is wrong with the node.
+    Ready(Vec<(&'static str, String)>),
+    /// Of a shard's own: it compares what the store was told with what holds by then.
+    Presence {
+        /// Of whom.
+        user: UserId,
+        /// What was told.
+        is_online: bool,
+    },
+    /// Nobody waits.
+    Nobody,
+}
+
+/// An outcome on its way to whoever asked.
+#[derive(Debug)]
+pub struct Answered {
+    /// Who asked.
+    pub to: ConnRef,
+    /// What they meant to do with it.
+    pub ticket: Ticket,
+    /// What became of the request.
+    pub outcome: Outcome,
+    /// The `message` frame of a stored message, as its conversation got it.
+    pub echo: Option<Bytes>,
+}
+
+/// The queues to the workers of a node; every shard has its copy.
+#[derive(Clone, Debug)]
+pub struct Queues {
+    write: Vec<Sender<Job>>,
+    read: Sender<Job>,
+}
+
+/// The receiving ends of [`Queues`].
+#[derive(Debug)]
+pub struct Workload {
+    /// One for each write worker.
+    pub write: Vec<Receiver<Job>>,
+    /// Shared by the read workers.
+    pub read: Receiver<Job>,
+}
+
+/// Queues for `write_workers` write workers and any number of read workers.
+pub fn queues(write_workers: usize) -> (Queues, Workload) {
+    queues_of(write_workers, WRITE_QUEUE_MAX, READ_QUEUE_MAX)
+}
+
+/// The same with other bounds, for the simulation.
+pub fn queues_of(write_workers: usize, write_max: usize, read_max: usize) -> (Queues, Workload) {
+    let (write, write_ends) = (0..write_workers).map(|_| bounded(write_max)).unzip();
+    let (read, read_end) = bounded(read_max);
+    (Queues { write, read }, Workload { write: write_ends, read: read_end })
+}
+
+/// Why a job was not queued; it comes back.
+#[derive(Debug)]
+pub enum NotQueued {
+    /// The queue is full.
+    Full(Job),
+    /// The workers are gone: the node is stopping.
+    Stopped(Job),
+}
+
+impl Queues {
+    /// Queues `job` for the worker that its request belongs to. Never waits.
+    pub fn submit(&self, job: Job) -> Result<(), Box<NotQueued>> {
+        let queue = match job.request.lane() {
+            Lane::Read => &self.read,
+            Lane::Write => &self.write[self.writer_of(&job.request)],
+        };
+        queue.try_send(job).map_err(|error| {
+            Box::new(match error {
+                TrySendError::Full(job) => NotQueued::Full(job),
+                TrySendError::Disconnected(job) => NotQueued::Stopped(job),
+            })
+        })
+    }
+
+    /// The write worker that a request belongs to, by number.
+    pub fn writer_of(&self, request: &Request) -> usize {
+        (request.order_key() % self.write.len() as u64) as usize
+    }
+
+    /// Requests that wait, of writes and of reads.
+    pub fn depths(&self) -> (usize, usize) {
+        (self.write.iter().map(Sender::len).sum(), self.read.len())
+    }
+}
+
+/// See [`Surroundings::report`].
+pub type Report = Box<dyn FnMut(Option<&StoreError>) + Send>;
+
+/// What a worker needs besides its store.
+pub struct Surroundings {
+    /// Where events go.
+    pub channel: Arc<dyn ChannelLayer>,
+    /// How they are written.
+    pub encoder: Encoder,
+    /// Where answers go.
+    pub answer: Box<dyn FnMut(Answered) + Send>,
+    /// Told of the store's condition: `None` when it works.
+    pub report: Report,
+    /// Both clocks.
+    pub clock: Box<dyn FnMut() -> Now + Send>,
+    /// Waits this many milliseconds, more or less, before a retry.
+    pub pause: Box<dyn FnMut(u64) + Send>,
+    /// This thread's counters.
+    pub metrics: Arc<Block>,
+}
+
+/// See the module.
+pub struct Worker {
+    store: Box<dyn Store>,
+    batch: BatchLimits,
+    around: Surroundings,
+    /// The batch that is gathered, and beside each request its asker.
+    requests: Vec<Request>,
+    askers: Vec<Asker>,
+}
+
+type Asker = (Option<ConnRef>, Ticket);
+
+impl Worker {
+    /// A worker that owns `store`.
+    pub fn new(store: Box<dyn Store>, batch: BatchLimits, around: Surroundings) -> Self {
+        Self { store, batch, around, requests: Vec::new(), askers: Vec::new() }
+    }
+
+    /// The life of a write worker: until every sender of `queue` is gone and the queue is empty.
+    pub fn run_writes(mut self, queue: &Receiver<Job>) {
+        while let Ok(first) = queue.recv() {
+            self.gather(first);
+            let start = (self.around.clock)();
+            loop {
+                let elapsed_ms = if self.batch.age_ms == 0 {
+                    0
+                } else {
+                    (self.around.clock)().mono.since(start.mono)
+                };
+                match self.batch.next(self.requests.len(), elapsed_ms, queue.is_empty()) {
+                    Gather::Commit => break,
+                    Gather::Take => queue.try_iter().take(1).for_each(|job| self.gather(job)),
+                    Gather::Wait(ms) => match queue.recv_timeout(Duration::from_millis(ms)) {
+                        Ok(job) => self.gather(job),
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Err(RecvTimeoutError::Disconnected) => break,
+                    },
+                }
+            }
+            self.commit();
+        }
+    }
+
+    /// The life of a read worker.
+    pub fn run_reads(mut self, queue: &Receiver<Job>) {
+        while let Ok(job) = queue.recv() {
+            self.read(job);
+        }
+    }
+
+    /// Gathers at most `max` of what waits and commits it, or reads one: a step of the simulation. False when nothing waited.
+    pub fn step(&mut self, queue: &Receiver<Job>, lane: Lane, max: usize) -> bool {
+        match lane {
+            Lane::Read => queue.try_recv().map(|job| self.read(job)).is_ok(),
+            Lane::Write => {
+                queue.try_iter().take(max.max(1)).for_each(|job| self.gather(job));
+                let any = !self.requests.is_empty();
+                if any {
+                    self.commit();
+                }
+                any
+            }
+        }
+    }
+
+    /// Answers one request that changes nothing.
+    fn read(&mut self, job: Job) {
+        let now = (self.around.clock)();
+        let outcome = shielded(|| Ok(self.store.read(&job.request, now.wall)))
+            .unwrap_or_else(|error| Err(error.into()));
+        match &outcome {
+            Err(Failure::Store(error)) => self.failed(error),
+            _ => (self.around.report)(None),
+        }
+        self.answer((job.from, job.ticket), outcome, None);
+    }
+
+    fn gather(&mut self, job: Job) {
+        self.requests.push(job.request);
+        self.askers.push((job.from, job.ticket));
+    }
+
+    /// Commits what was gathered, publishes and answers, in order.
+    fn commit(&mut self) {
+        let requests = std::mem::take(&mut self.requests);
+        let mut askers = std::mem::take(&mut self.askers);
+        self.around.metrics.observe(Histogram::BatchRequests, requests.len() as u64);
+        let outcomes = self.outcomes(&requests);
+        let now = (self.around.clock)().wall;
+        for (asker, outcome) in askers.drain(..).zip(outcomes) {
+            let echo = outcome.as_ref().ok().and_then(|reply| self.publish(reply, asker.0, now));
+            self.answer(asker, outcome, echo);
+        }
+        // Both keep their room for the next batch.
+        self.requests = requests;
+        self.requests.clear();
+        self.askers = askers;
+    }
+
+    /// One outcome for each request. A poisoned batch is carried out one by one, so that the poison fails alone.
+    fn outcomes(&mut self, requests: &[Request]) -> Vec<Outcome> {
+        match self.try_commit(requests) {
+            Ok(outcomes) => outcomes,
+            Err(error) if error.kind == StoreErrorKind::Poisoned && requests.len() > 1 => requests
+                .iter()
+                .map(|request| {
+                    let alone = self.try_commit(std::slice::from_ref(request));
+                    match alone {
+                        Ok(mut outcomes) => outcomes.pop().unwrap_or(Ok(Reply::Done)),
+                        Err(error) => Err(Failure::Store(error)),
+                    }
+                })
+                .collect(),
+            Err(error) => vec![Err(Failure::Store(error)); requests.len()],
+        }
+    }
+
+    /// One transaction, tried again while the database says that others were in its way.
+    fn try_commit(&mut self, requests: &[Request]) -> Result<Vec<Outcome>, StoreError> {
+        let mut tries = 1;
+        loop {
+            let start = (self.around.clock)();
+            match shielded(|| self.store.commit(requests, start.wall)) {
+                Ok(outcomes) => {
+                    debug_assert_eq!(outcomes.len(), requests.len(), "one outcome a request");
+                    let took = (self.around.clock)().wall.0 - start.wall.0;
+                    self.around.metrics.observe(Histogram::Commit, took.max(0) as u64);
+                    (self.around.report)(None);
+                    return Ok(outcomes);
+                }
+                Err(error)
+                    if error.kind == StoreErrorKind::Contended && tries < COMMIT_TRIES_MAX =>
+                {
+                    (self.around.pause)(1 << tries);
+                    tries += 1;
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn publish(
+        &mut self,
+        reply: &Reply,
+        from: Option<ConnRef>,
+        committed_at: Timestamp,
+    ) -> Option<Bytes> {
+        if let Reply::Appended { duplicate: false, .. } = reply {
+            self.around.metrics.add(Counter::MessagesCommitted, 1);
+        }
+        let channel = &self.around.channel;
+        chat::publication(reply, from, &self.around.encoder, &mut |mut delivery| {
+            delivery.committed_at = Some(committed_at);
+            channel.publish(delivery, true);
+        })
+    }
+
+    fn answer(&mut self, (from, ticket): Asker, outcome: Outcome, echo: Option<Bytes>) {
+        if let Some(to) = from {
+            (self.around.answer)(Answered { to, ticket, outcome, echo });
+        }
+    }
+
+    fn failed(&mut self, error: &StoreError) {
+        if let Some(kind) = StoreKind::named(error.kind.name()) {
+            self.around.metrics.add(Counter::StoreErrors(kind), 1);
+        }
+        (self.around.report)(Some(error));
+    }
+}
+
+/// A panic in a store ends one batch, not the thread that a thousand senders wait for.
+fn shielded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+        let detail = "the store panicked; the message is on standard error".into();
+        Err(StoreError { kind: StoreErrorKind::Internal, detail })
+    })
+}
+
+#[cfg(test)]
+mod tests;

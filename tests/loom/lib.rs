@@ -1,0 +1,115 @@
+//! Models of the server's lock-free parts: loom tries every interleaving that the memory model allows.
+//!
+//! A crate of its own, so that `--cfg loom` has loom and this built, and not the server:
+//! `RUSTFLAGS="--cfg loom" cargo test --package fortifun-loom --target-dir target/loom`.
+
+#![cfg(loom)]
+
+#[path = "../../src/shard/latch.rs"]
+pub mod latch;
+
+#[cfg(test)]
+mod tests {
+    use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::thread;
+
+    use super::latch::Latch;
+
+    const SENDERS: usize = 2;
+
+    /// An inbox whose notes are only counted, and an eventfd.
+    #[derive(Default)]
+    struct Inbox {
+        notes: AtomicUsize,
+        latch: Latch,
+        is_rung: Mutex<bool>,
+        bell: Condvar,
+        wakes: AtomicUsize,
+    }
+
+    impl Inbox {
+        fn push(&self) {
+            self.notes.fetch_add(1, Ordering::SeqCst);
+            // loom takes SeqCst for AcqRel; what crossbeam-channel's SeqCst exchange of its tail gives, a fence gives here.
+            fence(Ordering::SeqCst);
+            if self.latch.arm() {
+                self.wakes.fetch_add(1, Ordering::Relaxed);
+                *self.is_rung.lock().unwrap() = true;
+                self.bell.notify_one();
+            }
+        }
+
+        fn take_all(&self) -> usize {
+            self.latch.disarm();
+            // As in crossbeam-channel's `try_recv`, before it says "empty".
+            fence(Ordering::SeqCst);
+            self.notes.swap(0, Ordering::SeqCst)
+        }
+
+        /// The wrong way round.
+        fn take_all_and_disarm(&self) -> usize {
+            let taken = self.notes.swap(0, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            self.latch.disarm();
+            taken
+        }
+
+        fn poll(&self) {
+            let mut is_rung = self.is_rung.lock().unwrap();
+            while !*is_rung {
+                is_rung = self.bell.wait(is_rung).unwrap();
+            }
+            *is_rung = false;
+        }
+    }
+
+    /// loom fails a run in which the receiver sleeps for ever.
+    #[test]
+    fn no_note_is_left_while_the_receiver_sleeps() {
+        loom::model(|| {
+            let inbox = Arc::new(Inbox::default());
+            for _ in 0..SENDERS {
+                let inbox = Arc::clone(&inbox);
+                thread::spawn(move || inbox.push());
+            }
+            let mut taken = 0;
+            while taken < SENDERS {
+                inbox.poll();
+                taken += inbox.take_all();
+            }
+            assert_eq!(taken, SENDERS);
+            assert!((1..=SENDERS).contains(&inbox.wakes.load(Ordering::Relaxed)));
+        });
+    }
+
+    #[test]
+    fn what_a_take_misses_has_rung() {
+        one_turn(Inbox::take_all);
+    }
+
+    /// So the model can tell right from wrong.
+    #[test]
+    #[should_panic(expected = "a note waits and nobody rings")]
+    fn a_receiver_that_disarms_after_its_take_misses_a_note() {
+        one_turn(Inbox::take_all_and_disarm);
+    }
+
+    /// The receiver, woken by one note, takes while another comes.
+    fn one_turn(take_all: fn(&Inbox) -> usize) {
+        loom::model(move || {
+            let inbox = Arc::new(Inbox::default());
+            inbox.push();
+            inbox.poll();
+            let sender = {
+                let inbox = Arc::clone(&inbox);
+                thread::spawn(move || inbox.push())
+            };
+            take_all(&inbox);
+            sender.join().unwrap();
+            let is_rung = *inbox.is_rung.lock().unwrap();
+            let waits = inbox.notes.load(Ordering::SeqCst) > 0;
+            assert!(is_rung || !waits, "a note waits and nobody rings");
+        });
+    }
+}
