@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod channel;
 pub mod chat;
+pub mod cli;
 pub mod config;
 pub mod conn;
 pub mod gate;
@@ -15,6 +16,7 @@ pub mod metrics;
 pub mod model;
 pub mod protocol;
 pub mod rest;
+pub mod server;
 pub mod shard;
 pub mod store;
 pub mod time;
