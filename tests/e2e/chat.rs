@@ -1,0 +1,7 @@
+//! Talking: messages, typing, receipts, presence and subscriptions, on every socket that has them.
+
+mod messages;
+mod presence;
+mod receipts;
+mod resume;
+mod typing;
