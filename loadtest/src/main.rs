@@ -1,0 +1,50 @@
+//! Real clients for a running `fortifun`: they load it, measure it, and check what it says while they do.
+//!
+//! Knows only what travels on the wire, never the server's code. Exit status: 0, all is well; 1, the server was wrong (the
+//! report names each fault); 2, the run could not take place.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod args;
+mod clock;
+mod faults;
+mod http;
+mod ledger;
+mod order;
+mod output;
+mod pace;
+mod pairs;
+mod procfs;
+mod rest;
+mod run;
+mod stored;
+mod swarm;
+mod target;
+mod token;
+mod wire;
+mod ws;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let clock = clock::Clock::start();
+    let report = match args.command {
+        args::Command::Chat(args) => run::chat::run(&args, &clock),
+        args::Command::Idle(args) => run::idle::run(&args, &clock),
+        args::Command::Likes(args) => run::likes::run(&args, &clock),
+        args::Command::Crash(args) => run::crash::run(&args, &clock),
+        args::Command::Verify(args) => run::verify::run(&args),
+        args::Command::Seed(args) => run::seed::run(&args, &clock),
+    };
+    match report {
+        Ok(report) => {
+            output::show(&report, args.json);
+            ExitCode::from(u8::from(!report.faults.is_empty()))
+        }
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}

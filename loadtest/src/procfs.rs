@@ -1,0 +1,118 @@
+//! Figures of the server's process and of the kernel's sockets, from `/proc` (Linux, proc(5)).
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::Context;
+
+/// The kernel's `USER_HZ`.
+const TICKS_PER_SECOND: u32 = 100;
+
+/// What a process holds and the sockets of this machine hold, at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Memory {
+    /// Resident, bytes (`VmRSS`).
+    pub(crate) rss: u64,
+    /// Resident, what is shared counted in part, bytes (`Pss`).
+    pub(crate) pss: u64,
+    /// Resident and of no file: heap and stacks, bytes (`Anonymous`).
+    pub(crate) anonymous: u64,
+    /// The buffers of all TCP sockets of this network, both ends of a local connection, bytes (`TCP: … mem`).
+    pub(crate) tcp: u64,
+    /// TCP sockets of this network (`TCP: inuse`).
+    pub(crate) sockets: u64,
+}
+
+impl Memory {
+    /// Reads it for process `pid`.
+    pub(crate) fn read(pid: u32) -> anyhow::Result<Self> {
+        let status = read(&format!("/proc/{pid}/status"))?;
+        let smaps = read(&format!("/proc/{pid}/smaps_rollup"))?;
+        let sockstat = read("/proc/net/sockstat")?;
+        let kib = |text: &str, name| {
+            number_after(text, name)
+                .map(|kib| kib * 1_024)
+                .with_context(|| format!("process {pid} tells no {name}"))
+        };
+        Ok(Self {
+            rss: kib(&status, "VmRSS:")?,
+            pss: kib(&smaps, "Pss:")?,
+            anonymous: kib(&smaps, "Anonymous:")?,
+            tcp: tcp(&sockstat, "mem").unwrap_or(0) * 4_096,
+            sockets: tcp(&sockstat, "inuse").unwrap_or(0),
+        })
+    }
+}
+
+/// Processor time of a process, all threads: exact to the nanosecond where the kernel counts so, else to its tick.
+pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .with_context(|| format!("cannot read the threads of process {pid}"))?;
+    let nanos: Option<u64> = tasks
+        .filter_map(Result::ok)
+        .map(|task| {
+            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            text.split_ascii_whitespace().next()?.parse::<u64>().ok()
+        })
+        .sum();
+    if let Some(nanos) = nanos.filter(|nanos| *nanos > 0) {
+        return Ok(Duration::from_nanos(nanos));
+    }
+    let stat = read(&format!("/proc/{pid}/stat"))?;
+    let ticks = ticks(&stat).with_context(|| format!("process {pid} tells no times"))?;
+    Ok(Duration::from_secs(ticks) / TICKS_PER_SECOND)
+}
+
+/// How many descriptors this process may have.
+pub(crate) fn descriptors_max() -> u64 {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    number_after(&limits, "Max open files").unwrap_or(u64::MAX)
+}
+
+fn read(path: &str) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
+}
+
+/// The first number of the line that begins with `name`.
+fn number_after(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The number behind `name` in the line of TCP.
+fn tcp(sockstat: &str, name: &str) -> Option<u64> {
+    let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+    line.split_ascii_whitespace().skip_while(|word| *word != name).nth(1)?.parse().ok()
+}
+
+/// User and system time of `/proc/PID/stat`, fields 14 and 15, counted behind the name, which may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, behind) = stat.rsplit_once(") ")?;
+    let mut fields = behind.split_ascii_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_found() {
+        let sockstat =
+            "sockets: used 32\nTCP: inuse 1 orphan 0 tw 0 alloc 1 mem 36\nUDP: inuse 0 mem 5\n";
+        assert_eq!((tcp(sockstat, "mem"), tcp(sockstat, "inuse")), (Some(36), Some(1)));
+        assert_eq!(number_after("VmHWM: 9 kB\nVmRSS:\t  1300 kB\n", "VmRSS:"), Some(1_300));
+        let stat = "7 (a) b) R 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 4242 1 2";
+        assert_eq!(ticks(stat), Some(300));
+    }
+
+    #[test]
+    fn this_process_has_memory_and_spends_time() {
+        let pid = std::process::id();
+        let memory = Memory::read(pid).unwrap();
+        assert!(memory.rss >= memory.anonymous && memory.pss > 0, "{memory:?}");
+        assert!(cpu(pid).unwrap() > Duration::ZERO);
+        assert!(descriptors_max() > 0);
+        assert!(Memory::read(u32::MAX).is_err());
+    }
+}

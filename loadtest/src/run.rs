@@ -1,0 +1,84 @@
+//! One file a subcommand.
+
+pub(crate) mod chat;
+pub(crate) mod crash;
+pub(crate) mod idle;
+pub(crate) mod likes;
+pub(crate) mod open;
+pub(crate) mod seed;
+pub(crate) mod verify;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hdrhistogram::Histogram;
+
+/// Runs `work` on `0..count` by `threads` threads, each with a state of its own, and gives the first error up. The results
+/// come in the order of the work.
+pub(crate) fn parallel<S, T: Send>(
+    count: usize,
+    threads: usize,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, usize) -> anyhow::Result<T> + Sync,
+) -> anyhow::Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(count));
+    std::thread::scope(|scope| {
+        let run = || {
+            let mut state = state();
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= count {
+                    return Ok(());
+                }
+                match work(&mut state, n) {
+                    Ok(result) => {
+                        done.lock().expect("no thread panics with it").push((n, result));
+                    }
+                    Err(error) => {
+                        next.store(count, Ordering::Relaxed);
+                        return Err(error);
+                    }
+                }
+            }
+        };
+        let threads: Vec<_> = (0..threads.min(count)).map(|_| scope.spawn(run)).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().expect("a worker returns its errors"))
+    })?;
+    let mut done = done.into_inner().expect("no thread panics with it");
+    done.sort_unstable_by_key(|(n, _)| *n);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Latencies in microseconds, to three digits; what takes over ten minutes counts as ten minutes.
+pub(crate) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 600_000_000, 3).expect("the bounds are in order")
+}
+
+/// A name for this run, so that client ids of different runs differ.
+pub(crate) fn run_name() -> String {
+    format!("{:x}-{:x}", crate::clock::unix().as_millis(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_and_an_error_ends_the_work() {
+        let squares = parallel(100, 7, || 0, |_, n| Ok(n * n)).unwrap();
+        assert!(squares.into_iter().enumerate().all(|(n, square)| square == n * n));
+        let failed = parallel(
+            100,
+            3,
+            || 0,
+            |_, n| {
+                anyhow::ensure!(n != 50, "no");
+                Ok(n)
+            },
+        );
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+    }
+}
