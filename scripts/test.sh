@@ -1,0 +1,187 @@
+#!/usr/bin/env bash
+# Every test, by one command, on a Debian with Rust (rustup's stable), gcc, Python 3 and Node 20 or newer.
+#
+#   scripts/test.sh
+#
+# The last line counts what ran, `N passed, N failed, N skipped`; the lines before it say how long each step took, and what
+# was skipped and why. Exit code 0: nothing failed. The browser test needs Chromium, and installs Debian's where there is none
+# and it may; CHROMIUM names another one.
+
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+# Nothing is built twice where everything is thrown away.
+if [ -n "${CI:-}" ]; then export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}; fi
+exec </dev/null
+
+passed=0
+failed=0
+skipped=0
+summary=()
+work=$(mktemp -d)
+step_group=
+
+cleanup() {
+  if [ -n "$step_group" ]; then kill -TERM -- "-$step_group" 2>/dev/null || true; fi
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+note() {
+  summary+=("$(printf '%-12s %-8s %5s  %s' "$1" "$2" "$3" "$4")")
+}
+
+skip() { # name, reason
+  skipped=$((skipped + 1))
+  note "$1" skipped - "$2"
+  echo "== $1: skipped: $2"
+}
+
+# Counts the tests that a step's output tells of: by cargo's closing lines, node's and Autobahn's.
+count() {
+  local counts
+  counts=$(awk '
+    /^test result: / {
+      for (i = 2; i <= NF; i++) {
+        if ($i ~ /^passed/) p += $(i - 1)
+        if ($i ~ /^failed/) f += $(i - 1)
+        if ($i ~ /^ignored/) s += $(i - 1)
+      }
+    }
+    /^# pass [0-9]+$/ { p += $3 }
+    /^# (fail|cancelled) [0-9]+$/ { f += $3 }
+    /^# skipped [0-9]+$/ { s += $3 }
+    /^autobahn: (passed|FAILED): [0-9]+ of [0-9]+ cases ran, [0-9]+ not conformant$/ { p += $3 - $8; f += $8 + $5 - $3 }
+    END { printf "%d %d %d", p, f, s }' "$1")
+  read -r step_passed step_failed step_skipped <<<"$counts"
+}
+
+# step NAME COMMAND…: runs it in a process group of its own, shows what it says, times it and counts its tests. When it fails,
+# that is counted as one failure at least, and the other steps go on. Exit code 77 says that it was skipped, and the last line why.
+step() {
+  local name=$1 log="$work/$1.log" start=$SECONDS code seconds told
+  shift
+  printf '\n== %s: %s\n' "$name" "$*"
+  echo 1 >"$work/code"
+  set -m
+  {
+    code=0
+    "$@" || code=$?
+    echo "$code" >"$work/code"
+  } 2>&1 | tee "$log" &
+  set +m
+  step_group=$(jobs -p %%)
+  wait $! || true
+  step_group=
+  code=$(cat "$work/code")
+  seconds=$((SECONDS - start))
+  if [ "$code" = 77 ]; then
+    skip "$name" "$(tail -n 1 "$log")"
+    return
+  fi
+  count "$log"
+  if [ "$code" != 0 ] && [ "$step_failed" = 0 ]; then step_failed=1; fi
+  passed=$((passed + step_passed))
+  failed=$((failed + step_failed))
+  skipped=$((skipped + step_skipped))
+  told=
+  if [ "$((step_passed + step_skipped))" != 0 ]; then told="$step_passed passed, $step_failed failed, $step_skipped skipped"; fi
+  if [ "$code" = 0 ] && [ "$step_failed" = 0 ]; then
+    note "$name" ok "${seconds}s" "$told"
+  else
+    note "$name" FAILED "${seconds}s" "${told:+$told, }exit code $code"
+  fi
+  echo "== $name: ${seconds}s"
+}
+
+need() { # command, where it comes from
+  command -v "$1" >/dev/null && return
+  echo "scripts/test.sh needs $1: $2" >&2
+  exit 2
+}
+
+# Installs a Debian package, as root or through sudo. Prints why it could not.
+install_package() {
+  local sudo=()
+  command -v apt-get >/dev/null || { echo "no apt-get here"; return 1; }
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null && sudo -n true 2>/dev/null || { echo "neither root nor sudo without a password"; return 1; }
+    sudo=(sudo -n)
+  fi
+  "${sudo[@]}" apt-get update -qq >&2 || { echo "apt-get update failed"; return 1; }
+  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$1" >&2 || { echo "apt-get install $1 failed"; return 1; }
+}
+
+browser_of() {
+  local name
+  for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome; do
+    if [ -n "$name" ] && command -v "$name"; then return; fi
+  done
+  return 1
+}
+
+need cargo "https://rustup.rs"
+need gcc "apt-get install gcc"
+need python3 "apt-get install python3"
+need node "Node 20 or newer, https://nodejs.org"
+need npm "it comes with Node"
+if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+  echo "scripts/test.sh needs Node 20 or newer, and this is $(node --version)" >&2
+  exit 2
+fi
+for component in clippy rustfmt; do
+  if ! cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1; then
+    need rustup "https://rustup.rs, for $component"
+    rustup component add "$component"
+  fi
+done
+
+target=$(cargo metadata --format-version 1 --no-deps --locked | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+# The server that the tests of cargo have built by then.
+export FORTIFUN_BIN=${FORTIFUN_BIN:-$target/debug/fortifun}
+
+rustdoc_strictly() { RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc --workspace --no-deps --locked; }
+# Its own target folder: the flag would have everything built anew.
+loom() { RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" cargo test --locked --package fortifun-loom --target-dir "$target/loom"; }
+in_browser() { (cd tests/browser && "$@"); }
+
+step format cargo fmt --all --check
+step test cargo test --workspace --locked --no-fail-fast
+step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
+step doc rustdoc_strictly
+step bench cargo test --locked --benches
+step loom loom
+
+# Those that drive a browser say so by what they import.
+in_a_browser=$(cd tests/browser && grep -l playwright-core -- *.test.mjs)
+in_node=$(cd tests/browser && grep -L playwright-core -- *.test.mjs)
+if in_browser npm ci --no-audit --no-fund --loglevel=error; then
+  # shellcheck disable=SC2086 # names without spaces, one word each
+  step client in_browser node --test --test-reporter=tap $in_node
+  if browser=$(browser_of) || { why=$(install_package chromium) && browser=$(browser_of); }; then
+    export CHROMIUM=$browser
+    # shellcheck disable=SC2086
+    step browser in_browser node --test --test-reporter=tap --test-concurrency=1 $in_a_browser
+  else
+    skip browser "no Chromium: ${why:-not found after installing it}"
+  fi
+else
+  failed=$((failed + 1))
+  note client FAILED - "npm ci failed"
+fi
+
+if [ -e tests/conformance/autobahn.sh ]; then
+  step autobahn tests/conformance/autobahn.sh
+else
+  skip autobahn "there is no tests/conformance/autobahn.sh"
+fi
+
+echo
+echo "== in all: ${SECONDS}s"
+printf '%s\n' "${summary[@]}"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
