@@ -4,8 +4,9 @@
 #   scripts/test.sh
 #
 # The last line counts what ran, `N passed, N failed, N skipped`; the lines before it say how long each step took, and what
-# was skipped and why. Exit code 0: nothing failed. The browser test needs Chromium, and installs Debian's where there is none
-# and it may; CHROMIUM names another one.
+# was skipped and why. Exit code 0: nothing failed. The tests of the database start Postgres by themselves, and the browser test
+# needs Chromium: Debian's are installed where there are none and it may. PG_BIN (the folder of Postgres's programs) and
+# CHROMIUM name others.
 
 set -euo pipefail
 
@@ -104,17 +105,31 @@ need() { # command, where it comes from
   exit 2
 }
 
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
 # Installs a Debian package, as root or through sudo. Prints why it could not.
 install_package() {
-  local sudo=()
   command -v apt-get >/dev/null || { echo "no apt-get here"; return 1; }
-  if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null && sudo -n true 2>/dev/null || { echo "neither root nor sudo without a password"; return 1; }
-    sudo=(sudo -n)
-  fi
-  "${sudo[@]}" apt-get update -qq >&2 || { echo "apt-get update failed"; return 1; }
-  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$1" >&2 || { echo "apt-get install $1 failed"; return 1; }
+  as_root true 2>/dev/null || { echo "neither root nor sudo without a password"; return 1; }
+  as_root apt-get update -qq >&2 || { echo "apt-get update failed"; return 1; }
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >&2 || { echo "apt-get install $1 failed"; return 1; }
 }
+
+# Where the tests look for it.
+postgres_is_here() {
+  [ -n "${PG_BIN:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || [ -x "$(pg_config --bindir 2>/dev/null)/initdb" ]
+}
+
+# Installs the programs alone: Debian's package would make a cluster at once, and run it on port 5432 from then on.
+install_postgres() (
+  conf=/etc/postgresql-common/createcluster.d/fortifun-tests.conf
+  as_root mkdir -p "${conf%/*}" 2>/dev/null || { echo "neither root nor sudo without a password"; exit 1; }
+  trap 'as_root rm -f "$conf"' EXIT
+  echo 'create_main_cluster = false' | as_root tee "$conf" >/dev/null
+  install_package postgresql
+)
 
 browser_of() {
   local name
@@ -139,6 +154,13 @@ for component in clippy rustfmt; do
     rustup component add "$component"
   fi
 done
+
+if ! postgres_is_here; then
+  why=$(install_postgres) && postgres_is_here || {
+    echo "scripts/test.sh needs Postgres: apt-get install postgresql, or PG_BIN (${why:-not found after installing it})" >&2
+    exit 2
+  }
+fi
 
 target=$(cargo metadata --format-version 1 --no-deps --locked | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 # The server that the tests of cargo have built by then.
