@@ -35,6 +35,16 @@ pub const READ_QUEUE_MAX: usize = 1_024;
 
 /// Tries of one batch that others' transactions stand in the way of.
 pub const COMMIT_TRIES_MAX: u32 = 5;
+/// How long a worker asks what became of a batch whose end was not told, before it tells the askers that it does not know.
+pub const SETTLE_MS: u64 = 3_000;
+/// Between the first two of these questions, milliseconds; each further wait is twice as long.
+pub const SETTLE_PAUSE_MS: u64 = 10;
+/// Until a wait is this long.
+pub const SETTLE_PAUSE_MAX_MS: u64 = 500;
+/// Between the questions of a worker that has nothing else to do.
+pub const SETTLE_AGAIN_MS: u64 = 1_000;
+/// Questions that a database may fail to answer though it is there; then the batch is given up.
+pub const SETTLE_TRIES_MAX: u32 = 10;
 
 /// A client's `ref`, bytes.
 pub const REF_BYTES_MAX: usize = 64;
@@ -56,6 +66,8 @@ pub const TYPING_CONVERSATIONS_MAX: usize = 16;
 pub const RESUME_MESSAGES_MAX: usize = 1_000;
 /// Messages of one page of a resume: the longest that the texts' bound allows stay within a slow consumer's.
 pub const RESUME_PAGE: usize = 32;
+/// Echoes of a chat session's own messages that wait for the end of its resumes.
+pub const ECHOES_HELD_MAX: usize = 32;
 /// Bad commands within [`BAD_COMMANDS_WINDOW_MS`] that end a session.
 pub const BAD_COMMANDS_MAX: u32 = 20;
 /// See [`BAD_COMMANDS_MAX`].
@@ -109,12 +121,17 @@ const _: () = {
     assert!(IOVEC_MAX <= 1_024);
     assert!(HISTORY_DEFAULT <= HISTORY_MAX && HISTORY_MAX <= RESUME_MESSAGES_MAX);
     assert!(RESUME_PAGE <= HISTORY_MAX);
+    // They may leave at once, as a page does.
+    assert!(ECHOES_HELD_MAX <= RESUME_PAGE);
     // Counted in a byte each.
     assert!(BAD_COMMANDS_MAX < 256 && LIMITED_COMMANDS_MAX < 256);
     assert!(MATCH_PAGE_DEFAULT <= MATCH_PAGE_MAX);
     // Every request that waits can be answered without filling an inbox by itself.
     assert!(WRITE_QUEUE_MAX + READ_QUEUE_MAX < INBOX_NOTES_MAX / 8);
     assert!(NOTES_PER_TURN_MAX <= INBOX_NOTES_MAX);
+    // Whoever asked still waits when the worker knows, or gives up.
+    assert!(SETTLE_PAUSE_MS <= SETTLE_PAUSE_MAX_MS && SETTLE_PAUSE_MAX_MS < SETTLE_MS);
+    assert!(2 * SETTLE_MS < DECIDE_MS);
     // "Typing" ends before its typist is said to be offline.
     assert!(TYPING_MS < OFFLINE_GRACE_MS);
 };

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 pub use names::{
     Auth, CloseCode, Counter, Direction, Endpoint, Family, FamilyKind, Gauge, Handshake, Histogram,
-    Queue, Refusal, Route, StatusClass, StoreKind, Unit, families,
+    Queue, Refusal, Route, Settlement, StatusClass, StoreKind, Unit, families,
 };
 pub use render::CONTENT_TYPE;
 

@@ -3,17 +3,20 @@
 //! Implementations live in `store/`; they are named in `server.rs` only. One suite (`tests/ports/store.rs`) holds all of
 //! them to the same answers. Nothing here knows of sessions, frames or HTTP.
 
+mod error;
 pub mod memory;
 pub mod schema;
+mod settle;
 pub mod sqlite;
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{
-    Card, Conversation, ConversationId, Match, MatchPage, Message, MessageId, Refused, Seq, UserId,
+    Card, Conversation, ConversationId, Match, MatchPage, Message, MessageId, Seq, UserId,
 };
 use crate::time::Timestamp;
+
+pub use error::{Failure, StoreError, StoreErrorKind};
 
 /// A database connection, owned by one worker thread.
 pub trait Store: Send {
@@ -24,8 +27,25 @@ pub trait Store: Send {
     /// # Errors
     ///
     /// The whole transaction failed and nothing of it is stored, except with [`StoreErrorKind::Unknown`]: then it may have
-    /// been, and a message is settled by sending it again with its `client_id`.
+    /// been, and [`Store::settle`] says what was. Whoever may have to ask gives no two batches the same `now`.
     fn commit(&mut self, batch: &[Request], now: Timestamp) -> Result<Vec<Outcome>, StoreError>;
+
+    /// What was stored of `batch`, whose commit at `at` ended with [`StoreErrorKind::Unknown`]: the reply that was lost for each
+    /// [`Request::Append`] that stored a message, or repeated one that the batch stored; `None` for one that stored nothing (a
+    /// refusal, a repeat of what was there before) and for all other requests.
+    ///
+    /// Waits for a backend that is still at work on the batch, so that an answer is final: what is not stored by then is not
+    /// stored later. A message is known by its conversation, sender, `client_id`, content and `at`; equal ones are told apart by
+    /// their number, in `seq` order. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is known yet; worth asking again.
+    fn settle(
+        &mut self,
+        batch: &[Request],
+        at: Timestamp,
+    ) -> Result<Vec<Option<Reply>>, StoreError>;
 
     /// Answers one request that changes nothing ([`Request::lane`] is [`Lane::Read`]).
     fn read(&mut self, request: &Request, now: Timestamp) -> Outcome;
@@ -377,80 +397,6 @@ pub struct Status {
     pub is_online: bool,
     /// When the user was last here.
     pub last_activity: Option<Timestamp>,
-}
-
-/// Why a request has no reply.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Failure {
-    /// The asker may not, or what is asked for is not there.
-    Refused(Refused),
-    /// The database could not.
-    Store(StoreError),
-}
-
-/// What went wrong in the database.
-#[derive(Clone, PartialEq, Debug, thiserror::Error)]
-#[error("{kind}: {detail}")]
-pub struct StoreError {
-    /// Which kind, for the outcome and the metrics.
-    pub kind: StoreErrorKind,
-    /// What the database said, for the log alone.
-    pub detail: String,
-}
-
-/// The kinds of [`StoreError`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum StoreErrorKind {
-    /// Not reachable, shutting down or not taking connections; worth a retry.
-    Unavailable,
-    /// The connection was lost while a commit was under way: it may have been stored.
-    Unknown,
-    /// Locked, deadlocked or not serialisable; worth an immediate retry.
-    Contended,
-    /// A statement ran past its time.
-    TimedOut,
-    /// No room, or opened read-only.
-    NotWritable,
-    /// Newer than this program, or lacks a migration.
-    Schema,
-    /// One request broke a constraint: the others of its batch are retried without it.
-    Poisoned,
-    /// Anything else.
-    Internal,
-}
-
-impl StoreErrorKind {
-    /// The label of this kind in metrics and logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unavailable => "unavailable",
-            Self::Unknown => "unknown",
-            Self::Contended => "contended",
-            Self::TimedOut => "timed_out",
-            Self::NotWritable => "not_writable",
-            Self::Schema => "schema",
-            Self::Poisoned => "poisoned",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-impl fmt::Display for StoreErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }
 
 impl Request {

@@ -4,6 +4,7 @@
 //! answer leaves through a closure.
 
 pub mod batch;
+mod settle;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::time::{Now, Timestamp};
 use crate::wire::Encoder;
 
 use batch::{BatchLimits, Gather};
+use settle::Unsettled;
 
 /// A request, who asked it, and what they meant to do with the answer.
 #[derive(Debug)]
@@ -163,6 +165,10 @@ pub struct Worker {
     /// The batch that is gathered, and beside each request its asker.
     requests: Vec<Request>,
     askers: Vec<Asker>,
+    /// The messages of a batch of which nobody knows whether it was stored; nothing is committed before that is known.
+    unsettled: Option<Unsettled>,
+    /// The time of the newest batch.
+    last_at: Timestamp,
 }
 
 type Asker = (Option<ConnRef>, Ticket);
@@ -170,12 +176,14 @@ type Asker = (Option<ConnRef>, Ticket);
 impl Worker {
     /// A worker that owns `store`.
     pub fn new(store: Box<dyn Store>, batch: BatchLimits, around: Surroundings) -> Self {
-        Self { store, batch, around, requests: Vec::new(), askers: Vec::new() }
+        let (requests, askers) = (Vec::new(), Vec::new());
+        let last_at = Timestamp(i64::MIN);
+        Self { store, batch, around, requests, askers, unsettled: None, last_at }
     }
 
     /// The life of a write worker: until every sender of `queue` is gone and the queue is empty.
     pub fn run_writes(mut self, queue: &Receiver<Job>) {
-        while let Ok(first) = queue.recv() {
+        while let Some(first) = self.first(queue) {
             self.gather(first);
             let start = (self.around.clock)();
             loop {
@@ -196,6 +204,7 @@ impl Worker {
             }
             self.commit();
         }
+        self.settle_patiently();
     }
 
     /// The life of a read worker.
@@ -205,17 +214,19 @@ impl Worker {
         }
     }
 
-    /// Gathers at most `max` of what waits and commits it, or reads one: a step of the simulation. False when nothing waited.
+    /// Gathers at most `max` of what waits and commits it, or reads one: a step of the simulation. False when nothing waited and
+    /// nothing was left to settle.
     pub fn step(&mut self, queue: &Receiver<Job>, lane: Lane, max: usize) -> bool {
         match lane {
             Lane::Read => queue.try_recv().map(|job| self.read(job)).is_ok(),
             Lane::Write => {
                 queue.try_iter().take(max.max(1)).for_each(|job| self.gather(job));
-                let any = !self.requests.is_empty();
-                if any {
-                    self.commit();
+                match (self.requests.is_empty(), self.is_unsettled()) {
+                    (true, false) => return false,
+                    (true, true) => drop(self.settle_kept()),
+                    (false, _) => self.commit(),
                 }
-                any
+                true
             }
         }
     }
@@ -237,16 +248,20 @@ impl Worker {
         self.askers.push((job.from, job.ticket));
     }
 
-    /// Commits what was gathered, publishes and answers, in order.
+    /// Commits what was gathered, publishes and answers, in order. A poisoned batch is carried out one by one, so that the poison
+    /// fails alone.
     fn commit(&mut self) {
         let requests = std::mem::take(&mut self.requests);
         let mut askers = std::mem::take(&mut self.askers);
         self.around.metrics.observe(Histogram::BatchRequests, requests.len() as u64);
-        let outcomes = self.outcomes(&requests);
-        let now = (self.around.clock)().wall;
-        for (asker, outcome) in askers.drain(..).zip(outcomes) {
-            let echo = outcome.as_ref().ok().and_then(|reply| self.publish(reply, asker.0, now));
-            self.answer(asker, outcome, echo);
+        match self.transact(&requests) {
+            Err(error) if error.kind == StoreErrorKind::Poisoned && requests.len() > 1 => {
+                for (request, asker) in requests.chunks(1).zip(askers.drain(..)) {
+                    let alone = self.transact(request);
+                    self.tell(alone, std::iter::once(asker));
+                }
+            }
+            outcomes => self.tell(outcomes, askers.drain(..)),
         }
         // Both keep their room for the next batch.
         self.requests = requests;
@@ -254,33 +269,36 @@ impl Worker {
         self.askers = askers;
     }
 
-    /// One outcome for each request. A poisoned batch is carried out one by one, so that the poison fails alone.
-    fn outcomes(&mut self, requests: &[Request]) -> Vec<Outcome> {
-        match self.try_commit(requests) {
-            Ok(outcomes) => outcomes,
-            Err(error) if error.kind == StoreErrorKind::Poisoned && requests.len() > 1 => requests
-                .iter()
-                .map(|request| {
-                    let alone = self.try_commit(std::slice::from_ref(request));
-                    match alone {
-                        Ok(mut outcomes) => outcomes.pop().unwrap_or(Ok(Reply::Done)),
-                        Err(error) => Err(Failure::Store(error)),
-                    }
-                })
-                .collect(),
-            Err(error) => vec![Err(Failure::Store(error)); requests.len()],
+    /// One transaction, after what came before it is known; where its own end is not told, what was stored is found out.
+    fn transact(&mut self, requests: &[Request]) -> Result<Vec<Outcome>, StoreError> {
+        self.settle_kept()?;
+        let at = self.next_at();
+        match self.try_commit(requests, at) {
+            Err(error) if error.kind == StoreErrorKind::Unknown => self.settle(requests, at, error),
+            result => result,
         }
     }
 
-    /// One transaction, tried again while the database says that others were in its way.
-    fn try_commit(&mut self, requests: &[Request]) -> Result<Vec<Outcome>, StoreError> {
+    /// The time of the next batch: by the clock, and no batch has that of another, so that a batch can be known by it.
+    fn next_at(&mut self) -> Timestamp {
+        let now = (self.around.clock)().wall;
+        self.last_at = now.max(Timestamp(self.last_at.0.saturating_add(1)));
+        self.last_at
+    }
+
+    /// One commit, tried again while the database says that others were in its way.
+    fn try_commit(
+        &mut self,
+        requests: &[Request],
+        at: Timestamp,
+    ) -> Result<Vec<Outcome>, StoreError> {
         let mut tries = 1;
         loop {
-            let start = (self.around.clock)();
-            match shielded(|| self.store.commit(requests, start.wall)) {
+            let start = (self.around.clock)().wall;
+            match shielded(|| self.store.commit(requests, at)) {
                 Ok(outcomes) => {
                     debug_assert_eq!(outcomes.len(), requests.len(), "one outcome a request");
-                    let took = (self.around.clock)().wall.0 - start.wall.0;
+                    let took = (self.around.clock)().wall.0 - start.0;
                     self.around.metrics.observe(Histogram::Commit, took.max(0) as u64);
                     (self.around.report)(None);
                     return Ok(outcomes);
@@ -296,6 +314,21 @@ impl Worker {
                     return Err(error);
                 }
             }
+        }
+    }
+
+    /// Publishes and answers what became of a transaction, in order.
+    fn tell(
+        &mut self,
+        outcomes: Result<Vec<Outcome>, StoreError>,
+        askers: impl ExactSizeIterator<Item = Asker>,
+    ) {
+        let outcomes =
+            outcomes.unwrap_or_else(|error| vec![Err(Failure::Store(error)); askers.len()]);
+        let now = (self.around.clock)().wall;
+        for (asker, outcome) in askers.zip(outcomes) {
+            let echo = outcome.as_ref().ok().and_then(|reply| self.publish(reply, asker.0, now));
+            self.answer(asker, outcome, echo);
         }
     }
 

@@ -165,6 +165,7 @@ const fn reason(code: u16) -> &'static str {
         codes::NOT_FOUND => "the conversation was left",
         codes::UNAUTHENTICATED => "token revoked",
         codes::REPLACED => "replaced by a newer connection",
+        codes::SLOW_CONSUMER => "events were lost: reconnect and resume",
         _ => "",
     }
 }

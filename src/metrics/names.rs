@@ -133,9 +133,11 @@ labels! {
     Queue { Write "write", Read "read", Inbox "inbox", Stalled "stalled" }
     /// Kinds of `StoreError`.
     StoreKind {
-        Unavailable "unavailable", Unknown "unknown", Contended "contended", TimedOut "timed_out",
-        NotWritable "not_writable", Schema "schema", Poisoned "poisoned", Internal "internal",
+        Unavailable "unavailable", Unknown "unknown", Contended "contended",
+        TimedOut "timed_out", NotWritable "not_writable", Schema "schema", Poisoned "poisoned", Internal "internal",
     }
+    /// What was found of a message whose commit ended without an answer.
+    Settlement { Stored "stored", NotStored "not_stored", GivenUp "given_up" }
     /// Where an HTTP request went.
     Route {
         Conversations "conversations", Conversation "conversation", Messages "messages",
@@ -254,6 +256,7 @@ families! {
         Auth(outcome: Auth) "fortifun_auth" One "Tokens looked at, by outcome";
         Disconnects(code: CloseCode) "fortifun_disconnects" One "Sessions ended, by close code";
         StoreErrors(kind: StoreKind) "fortifun_store_errors" One "Errors of the database, by kind";
+        Settled(outcome: Settlement) "fortifun_settled" One "Messages whose commit ended without an answer, by what was found later";
         AcceptErrors "fortifun_accept_errors" One "Connections that the system did not hand over";
         InboxDropped "fortifun_inbox_dropped" One "Notes dropped because a shard's inbox was full";
         LogLinesDropped "fortifun_log_lines_dropped" One "Log lines dropped because their queue was full";
@@ -343,6 +346,7 @@ mod tests {
         slots.extend(Auth::ALL.iter().map(|v| Counter::Auth(*v).slot()));
         slots.extend(CloseCode::ALL.iter().map(|v| Counter::Disconnects(*v).slot()));
         slots.extend(StoreKind::ALL.iter().map(|v| Counter::StoreErrors(*v).slot()));
+        slots.extend(Settlement::ALL.iter().map(|v| Counter::Settled(*v).slot()));
         for route in Route::ALL {
             let of = |status: &StatusClass| Counter::HttpRequests(*route, *status).slot();
             slots.extend(StatusClass::ALL.iter().map(of));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use self::state::State;
-use super::{Failure, Lane, Open, Outcome, Request, Store, StoreError, StoreErrorKind};
+use super::{Failure, Lane, Open, Outcome, Reply, Request, Store, StoreError, StoreErrorKind};
 use crate::model::{ConversationId, Message, MessageId, UserId};
 use crate::time::Timestamp;
 
@@ -101,6 +101,14 @@ impl Store for MemoryStore {
             }
         }
         Ok(outcomes)
+    }
+
+    fn settle(
+        &mut self,
+        batch: &[Request],
+        at: Timestamp,
+    ) -> Result<Vec<Option<Reply>>, StoreError> {
+        Ok(self.state.lock().settle(batch, at))
     }
 
     fn read(&mut self, request: &Request, _: Timestamp) -> Outcome {

@@ -17,6 +17,7 @@ mod matches;
 mod people;
 mod query;
 mod receipts;
+mod settle;
 mod values;
 
 use std::path::Path;
@@ -70,6 +71,17 @@ impl Store for SqliteStore {
         }
         transaction.commit().map_err(error::at_commit)?;
         Ok(outcomes)
+    }
+
+    fn settle(
+        &mut self,
+        batch: &[Request],
+        at: Timestamp,
+    ) -> Result<Vec<Option<Reply>>, StoreError> {
+        // Whoever is still committing is waited for.
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        settle::settle(&transaction, batch, at)
     }
 
     fn read(&mut self, request: &Request, _: Timestamp) -> Outcome {

@@ -1,12 +1,15 @@
 //! A worker between a scripted store and a log of what it says.
 
+mod settle;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
+use crate::channel::Payload;
 use crate::ids::{ConnKey, ConversationId, ShardId};
 use crate::metrics::Registry;
-use crate::model::Group;
+use crate::model::{Control, Group};
 use crate::store::memory::MemoryStore;
 use crate::time::Mono;
 
@@ -17,26 +20,68 @@ fn say(log: &Log, what: impl Into<String>) {
     log.lock().unwrap().push(what.into());
 }
 
-/// The memory store, which fails as it is told before it works.
+/// What becomes of one commit.
+#[derive(Clone, Copy)]
+enum Fate {
+    Works,
+    Fails(StoreErrorKind),
+    /// It happens, and nobody is told.
+    IsLost,
+}
+
+/// What the store will do.
+#[derive(Default)]
+struct Plan {
+    /// What becomes of the next commits; the others work.
+    commits: VecDeque<Fate>,
+    /// Why it cannot say what it stored, the next times that it is asked.
+    settles: VecDeque<StoreErrorKind>,
+    /// Of the commits there were.
+    times: Vec<Timestamp>,
+}
+
+/// The memory store, which fails by a plan.
 struct Script {
     inner: MemoryStore,
-    fails: VecDeque<StoreErrorKind>,
+    plan: Arc<Mutex<Plan>>,
     log: Log,
 }
 
 impl Store for Script {
     fn commit(&mut self, batch: &[Request], now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
-        match self.fails.pop_front() {
-            Some(StoreErrorKind::Internal) => panic!("the store panics"),
-            Some(kind) => {
-                say(&self.log, format!("commit {} {kind}", batch.len()));
-                Err(StoreError { kind, detail: String::new() })
-            }
-            None => {
+        let fate = {
+            let mut plan = self.plan.lock().unwrap();
+            plan.times.push(now);
+            plan.commits.pop_front().unwrap_or(Fate::Works)
+        };
+        let kind = match fate {
+            Fate::Fails(StoreErrorKind::Internal) => panic!("the store panics"),
+            Fate::Works => {
                 say(&self.log, format!("commit {}", batch.len()));
-                self.inner.commit(batch, now)
+                return self.inner.commit(batch, now);
             }
+            Fate::Fails(kind) => kind,
+            Fate::IsLost => {
+                self.inner.commit(batch, now)?;
+                StoreErrorKind::Unknown
+            }
+        };
+        say(&self.log, format!("commit {} {kind}", batch.len()));
+        Err(StoreError { kind, detail: String::new() })
+    }
+
+    fn settle(
+        &mut self,
+        batch: &[Request],
+        at: Timestamp,
+    ) -> Result<Vec<Option<Reply>>, StoreError> {
+        let fails = self.plan.lock().unwrap().settles.pop_front();
+        if let Some(kind) = fails {
+            say(&self.log, format!("settle {} {kind}", batch.len()));
+            return Err(StoreError { kind, detail: String::new() });
         }
+        say(&self.log, format!("settle {}", batch.len()));
+        self.inner.settle(batch, at)
     }
 
     fn read(&mut self, request: &Request, now: Timestamp) -> Outcome {
@@ -53,8 +98,15 @@ struct Layer(Log);
 impl ChannelLayer for Layer {
     fn publish(&self, delivery: crate::channel::Delivery, patient: bool) {
         assert!(patient && delivery.committed_at.is_some());
-        if let Group::Conversation(_) = delivery.group {
-            say(&self.0, format!("publish {}", delivery.group));
+        let Group::Conversation(_) = delivery.group else { return };
+        match delivery.payload {
+            Payload::Frame { place: Some((_, seq)), .. } => {
+                say(&self.0, format!("publish {} {}", delivery.group, seq.0));
+            }
+            Payload::Control(Control::Disband { code }) => {
+                say(&self.0, format!("close {} {code}", delivery.group));
+            }
+            payload => panic!("{payload:?}"),
         }
     }
 
@@ -82,21 +134,74 @@ fn append(content: &str) -> Request {
     }
 }
 
-/// Commits `requests` in one batch with a store that fails like this; tells what happened.
-fn commits(requests: &[Request], fails: &[StoreErrorKind]) -> Vec<String> {
-    let mut inner = MemoryStore::new();
-    let open = Request::Open {
-        creator: UserId(1),
-        participant: UserId(2),
-        content: "hello".to_owned(),
-        client_id: None,
-    };
-    inner.commit(&[user("a"), user("b"), open], Timestamp(0)).unwrap();
-    let log = Log::default();
-    let store = Script { inner, fails: fails.iter().copied().collect(), log: Arc::clone(&log) };
-    let (answers, pauses, reports) = (Arc::clone(&log), Arc::clone(&log), Arc::clone(&log));
-    let around = Surroundings {
-        channel: Arc::new(Layer(Arc::clone(&log))),
+/// A worker, its queue and its store, in which users 1 and 2 have a conversation with one message.
+struct Desk {
+    worker: Worker,
+    queues: Queues,
+    queue: Receiver<Job>,
+    log: Log,
+    plan: Arc<Mutex<Plan>>,
+    metrics: Registry,
+    asked: u32,
+}
+
+impl Desk {
+    fn new(commits: &[Fate], settles: &[StoreErrorKind]) -> Self {
+        let mut inner = MemoryStore::new();
+        let open = Request::Open {
+            creator: UserId(1),
+            participant: UserId(2),
+            content: "hello".to_owned(),
+            client_id: None,
+        };
+        inner.commit(&[user("a"), user("b"), open], Timestamp(0)).unwrap();
+        let log = Log::default();
+        let plan = Plan {
+            commits: commits.iter().copied().collect(),
+            settles: settles.iter().copied().collect(),
+            times: Vec::new(),
+        };
+        let plan = Arc::new(Mutex::new(plan));
+        let store = Script { inner, plan: Arc::clone(&plan), log: Arc::clone(&log) };
+        let metrics = Registry::new();
+        let batch = BatchLimits { requests: 100, age_ms: 0 };
+        let worker = Worker::new(Box::new(store), batch, around(&log, metrics.block()));
+        let (queues, mut workload) = queues(1);
+        let queue = workload.write.remove(0);
+        Self { worker, queues, queue, log, plan, metrics, asked: 0 }
+    }
+
+    fn ask(&mut self, request: Request) {
+        let key = ConnKey { index: self.asked, generation: 0 };
+        self.asked += 1;
+        let from = Some(ConnRef { shard: ShardId(0), key });
+        self.queues.submit(Job { request, from, ticket: Ticket::Nobody }).unwrap();
+    }
+
+    /// True exactly when there was something to do.
+    fn step(&mut self) -> bool {
+        self.worker.step(&self.queue, Lane::Write, 100)
+    }
+
+    /// Commits `requests` in one batch; tells what happened.
+    fn commit(&mut self, requests: &[Request]) -> Vec<String> {
+        for request in requests {
+            self.ask(request.clone());
+        }
+        assert!(self.step());
+        self.happened()
+    }
+
+    /// What happened since the last look.
+    fn happened(&self) -> Vec<String> {
+        std::mem::take(&mut self.log.lock().unwrap())
+    }
+}
+
+fn around(log: &Log, metrics: Arc<Block>) -> Surroundings {
+    let (answers, pauses, reports) = (Arc::clone(log), Arc::clone(log), Arc::clone(log));
+    Surroundings {
+        channel: Arc::new(Layer(Arc::clone(log))),
         encoder: Encoder::new("/media/"),
         answer: Box::new(move |answered| {
             let outcome = match &answered.outcome {
@@ -114,21 +219,17 @@ fn commits(requests: &[Request], fails: &[StoreErrorKind]) -> Vec<String> {
         }),
         clock: Box::new(|| Now { mono: Mono(0), wall: Timestamp(0) }),
         pause: Box::new(move |ms| say(&pauses, format!("pause {ms}"))),
-        metrics: Registry::new().block(),
-    };
-    let batch = BatchLimits { requests: 100, age_ms: 0 };
-    let mut worker = Worker::new(Box::new(store), batch, around);
-    let (queues, workload) = queues(1);
-    for (index, request) in (0..).zip(requests) {
-        let key = ConnKey { index, generation: 0 };
-        let from = Some(ConnRef { shard: ShardId(0), key });
-        let job = Job { request: request.clone(), from, ticket: Ticket::Nobody };
-        queues.submit(job).unwrap();
+        metrics,
     }
-    assert!(worker.step(&workload.write[0], Lane::Write, 100));
-    assert!(!worker.step(&workload.write[0], Lane::Write, 100), "the queue is empty");
-    let log = log.lock().unwrap();
-    log.clone()
+}
+
+/// Commits `requests` in one batch with a store that fails like this; tells what happened.
+fn commits(requests: &[Request], fails: &[StoreErrorKind]) -> Vec<String> {
+    let fates: Vec<_> = fails.iter().map(|kind| Fate::Fails(*kind)).collect();
+    let mut desk = Desk::new(&fates, &[]);
+    let happened = desk.commit(requests);
+    assert!(!desk.step(), "the queue is empty");
+    happened
 }
 
 #[test]
@@ -138,10 +239,10 @@ fn a_batch_is_one_commit_and_each_answer_follows_its_own_event() {
         happened,
         [
             "commit 3",
-            "publish chat_1",
+            "publish chat_1 2",
             "answer 0 done with echo",
             "answer 1 NameTaken",
-            "publish chat_1",
+            "publish chat_1 3",
             "answer 2 done with echo",
         ]
     );
@@ -159,7 +260,7 @@ fn a_commit_that_others_are_in_the_way_of_is_tried_again_a_few_times() {
             "commit 1 contended",
             "pause 4",
             "commit 1",
-            "publish chat_1",
+            "publish chat_1 2",
             "answer 0 done with echo",
         ]
     );
@@ -187,9 +288,8 @@ fn a_poisoned_batch_is_carried_out_one_by_one_and_the_poison_fails_alone() {
 }
 
 #[test]
-fn what_may_have_been_stored_is_not_tried_again_and_not_published() {
+fn what_was_not_stored_is_not_tried_again_and_not_published() {
     for kind in [
-        StoreErrorKind::Unknown,
         StoreErrorKind::Unavailable,
         StoreErrorKind::TimedOut,
         StoreErrorKind::NotWritable,
@@ -211,4 +311,14 @@ fn what_may_have_been_stored_is_not_tried_again_and_not_published() {
 fn a_panic_of_the_store_ends_one_batch_and_is_answered() {
     let happened = commits(&[append("one")], &[StoreErrorKind::Internal]);
     assert_eq!(happened, ["report internal", "answer 0 internal"]);
+}
+
+#[test]
+fn no_two_batches_have_one_time_and_a_batch_that_is_tried_again_keeps_its_own() {
+    let mut desk = Desk::new(&[Fate::Works, Fate::Fails(StoreErrorKind::Contended)], &[]);
+    for _ in 0..3 {
+        desk.commit(&[append("one")]);
+    }
+    // The clock stands still.
+    assert_eq!(desk.plan.lock().unwrap().times, [0, 1, 1, 2].map(Timestamp));
 }

@@ -22,6 +22,8 @@ mod likes;
 mod messages;
 #[path = "store/people.rs"]
 mod people;
+#[path = "store/settle.rs"]
+mod settle;
 #[path = "store/world.rs"]
 mod world;
 
@@ -36,6 +38,7 @@ fn suite(make: &dyn Fn() -> World) {
         likes::RULES,
         messages::RULES,
         people::RULES,
+        settle::RULES,
     ];
     for (name, rule) in themes.concat() {
         // Shown where a rule fails.

@@ -73,8 +73,10 @@ pub(crate) struct StoreFaults {
     pub(crate) contended: u32,
     pub(crate) unavailable: u32,
     pub(crate) timed_out: u32,
-    /// The commit happens and its answer is lost.
+    /// The answer of a commit is lost: it happens, does not happen, or happens later.
     pub(crate) unknown: u32,
+    /// Calls that fail after such an answer was lost, at most: the database is away.
+    pub(crate) away: u32,
     pub(crate) poisoned: u32,
     pub(crate) panics: u32,
     pub(crate) read_fails: u32,
@@ -123,6 +125,7 @@ impl Mix {
             unavailable: some(60),
             timed_out: some(30),
             unknown: some(40),
+            away: some(40),
             poisoned: some(40),
             panics: some(20),
             read_fails: some(60),
@@ -164,6 +167,10 @@ impl Mix {
         };
         mix.net.buffer = rng.pick(&[(200, 2_000), (2_000, 40_000), (60_000, 2_000_000)]);
         mix.pace.patience_ms = rng.pick(&[50, 1_000, 5_000]);
+        if mix.opens && mix.write_workers > 1 {
+            // What one worker says in the conversation of another overtakes what that one has not settled.
+            mix.store.away = 0;
+        }
         if rng.chance(100) {
             // Much is lost only where three things come together.
             mix.inbox_notes = 4;

@@ -58,6 +58,7 @@ const SEEN: &[&str] = &[
     "store_unavailable",
     "token_expiring",
     "typing",
+    "unsettled",
     "user_status",
 ];
 

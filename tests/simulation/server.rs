@@ -16,7 +16,7 @@ use fortifun_realtime::conn::ConnLimits;
 use fortifun_realtime::conn::outbound::OutboundLimits;
 use fortifun_realtime::gate::Gate;
 use fortifun_realtime::ids::ShardId;
-use fortifun_realtime::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX};
+use fortifun_realtime::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, SETTLE_AGAIN_MS};
 use fortifun_realtime::metrics::Registry;
 use fortifun_realtime::protocol::http::cors;
 use fortifun_realtime::protocol::http::host::AllowedHosts;
@@ -67,6 +67,8 @@ pub(crate) struct Hand {
     queue: Receiver<Job>,
     lane: Lane,
     busy_until: Arc<AtomicU64>,
+    /// When it asks again what became of a batch, though nothing waits.
+    settles_at: Option<u64>,
 }
 
 /// What workers say, in order, while an inbox has no room: a worker that waits for it, as data.
@@ -160,6 +162,25 @@ impl Posts {
 impl Hand {
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// True exactly when it would do something now, were it not busy.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        !self.is_idle() || self.settles_at.is_some_and(|at| at <= now)
+    }
+
+    /// When to look again, after now.
+    pub(crate) fn wakes_at(&self, now: u64) -> Option<u64> {
+        [Some(self.busy_until()), self.settles_at]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    /// True exactly when it knows the end of every batch.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.worker.is_unsettled()
     }
 
     pub(crate) fn busy_until(&self) -> u64 {
@@ -275,6 +296,7 @@ impl Server {
                     queue,
                     lane,
                     busy_until,
+                    settles_at: None,
                 }
             })
             .collect();
@@ -282,16 +304,18 @@ impl Server {
     }
 
     /// One batch, or one read, of `worker`.
-    pub(crate) fn work(&mut self, worker: usize, max: usize) {
+    pub(crate) fn work(&mut self, worker: usize, max: usize, now: u64) {
         self.posts.lock().expect("no panic holds it").current = worker;
-        let Hand { worker, queue, lane, .. } = &mut self.workers[worker];
+        let Hand { worker, queue, lane, settles_at, .. } = &mut self.workers[worker];
         worker.step(queue, *lane, max);
+        *settles_at = worker.is_unsettled().then_some(now + SETTLE_AGAIN_MS);
     }
 
     /// True exactly when nothing is on its way between threads.
     pub(crate) fn is_quiet(&self) -> bool {
         let posts = self.posts.lock().expect("no panic holds it");
         self.node.queues.depths() == (0, 0)
+            && self.workers.iter().all(Hand::is_settled)
             && self.node.inboxes.iter().all(Inbox::is_empty)
             && posts.waiting.iter().all(VecDeque::is_empty)
     }

@@ -20,7 +20,7 @@ pub(crate) const PANIC: &str = "simulated: the store panics";
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) faults: StoreFaults,
-    /// Messages whose commit nobody was told of: nothing of them was published.
+    /// First messages of conversations whose commit nobody was told of: nothing of them was published.
     pub(crate) untold: BTreeSet<(ConversationId, Seq)>,
     /// As the last commit set it.
     pub(crate) is_online: BTreeMap<UserId, bool>,
@@ -33,16 +33,51 @@ pub(crate) struct Log {
     pub(crate) commits: u64,
 }
 
-#[derive(Clone)]
 pub(crate) struct FaultyStore {
     inner: MemoryStore,
     log: Arc<Mutex<Log>>,
     rng: Rng,
+    /// So many calls fail yet.
+    away: u32,
+    /// A batch that the database still works on, though the connection that it came by is lost; with a worker that dies it is
+    /// given up.
+    late: Option<(Vec<Request>, Timestamp)>,
 }
 
 impl FaultyStore {
     pub(crate) fn new(inner: MemoryStore, log: Arc<Mutex<Log>>, rng: Rng) -> Self {
-        Self { inner, log, rng }
+        Self { inner, log, rng, away: 0, late: None }
+    }
+
+    /// True exactly when this call fails.
+    fn is_away(&mut self, faults: &StoreFaults) -> bool {
+        let is_away = faults.away > 0 && self.away > 0;
+        self.away -= u32::from(is_away);
+        is_away
+    }
+
+    /// The database is done with what it still worked on.
+    fn end_late(&mut self, log: &mut Log) {
+        if let Some((batch, at)) = self.late.take() {
+            self.carry_out(log, &batch, at, true).expect("it is as wide as it was");
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        log: &mut Log,
+        batch: &[Request],
+        now: Timestamp,
+        is_lost: bool,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let outcomes = self.inner.commit(batch, now)?;
+        log.commits += 1;
+        for (request, outcome) in batch.iter().zip(&outcomes) {
+            if let Ok(reply) = outcome {
+                note(log, request, reply, now, is_lost);
+            }
+        }
+        Ok(outcomes)
     }
 }
 
@@ -57,8 +92,14 @@ fn error(kind: StoreErrorKind) -> StoreError {
 
 impl Store for FaultyStore {
     fn commit(&mut self, batch: &[Request], now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
-        let mut log = open(&self.log);
+        let shared = Arc::clone(&self.log);
+        let mut log = open(&shared);
         let faults = log.faults.clone();
+        if self.is_away(&faults) {
+            return Err(error(StoreErrorKind::Unavailable));
+        }
+        // It holds locks that are waited for.
+        self.end_late(&mut log);
         if self.rng.chance(faults.panics) {
             drop(log);
             panic!("{PANIC}");
@@ -73,15 +114,43 @@ impl Store for FaultyStore {
                 return Err(error(kind));
             }
         }
-        let outcomes = self.inner.commit(batch, now)?;
-        log.commits += 1;
-        let is_lost = self.rng.chance(faults.unknown);
-        for (request, outcome) in batch.iter().zip(&outcomes) {
-            if let Ok(reply) = outcome {
-                note(&mut log, request, reply, now, is_lost);
+        if !self.rng.chance(faults.unknown) {
+            return self.carry_out(&mut log, batch, now, false);
+        }
+        self.away = self.rng.below(u64::from(faults.away) + 1) as u32;
+        match self.rng.below(4) {
+            0 => {}
+            1 => self.late = Some((batch.to_vec(), now)),
+            _ => drop(self.carry_out(&mut log, batch, now, true)?),
+        }
+        Err(error(StoreErrorKind::Unknown))
+    }
+
+    fn settle(
+        &mut self,
+        batch: &[Request],
+        at: Timestamp,
+    ) -> Result<Vec<Option<Reply>>, StoreError> {
+        let shared = Arc::clone(&self.log);
+        let mut log = open(&shared);
+        let faults = log.faults.clone();
+        if self.is_away(&faults) {
+            if self.rng.chance(200) {
+                self.end_late(&mut log);
+            }
+            return Err(error(StoreErrorKind::Unavailable));
+        }
+        for (chance, kind) in [
+            (faults.contended, StoreErrorKind::Contended),
+            (faults.timed_out, StoreErrorKind::TimedOut),
+        ] {
+            if self.rng.chance(chance) {
+                return Err(error(kind));
             }
         }
-        if is_lost { Err(error(StoreErrorKind::Unknown)) } else { Ok(outcomes) }
+        // Whoever is still at work on it is waited for.
+        self.end_late(&mut log);
+        self.inner.settle(batch, at)
     }
 
     fn read(&mut self, request: &Request, now: Timestamp) -> Outcome {
@@ -119,7 +188,7 @@ fn note(log: &mut Log, request: &Request, reply: &Reply, now: Timestamp, is_lost
         known.extend(members.iter().map(|user| user.0));
     }
     let told = match reply {
-        Reply::Appended { message, duplicate: false, .. } => Some(message),
+        // Where the answer was lost, the worker asks what was stored.
         Reply::Opened(opened) if !opened.duplicate => Some(&opened.message),
         Reply::Liked { made: Some(made), .. } => made.welcome.as_ref(),
         Reply::Presence { user, is_online, .. } => {

@@ -254,7 +254,7 @@ impl World {
         drop(net);
         let posts = self.server.posts.lock().expect("no panic holds it");
         for (at, hand) in self.server.workers.iter().enumerate() {
-            if !hand.is_idle() && hand.busy_until() <= now && !posts.waits(at) {
+            if hand.is_due(now) && hand.busy_until() <= now && !posts.waits(at) {
                 actors.push(Actor::Worker(at));
             }
         }
@@ -283,7 +283,7 @@ impl World {
         let shards = self.server.shards.iter().flatten();
         let shards =
             shards.flat_map(|turner| [turner.wakes_at.max(turner.naps_until), turner.naps_until]);
-        let workers = self.server.workers.iter().map(crate::server::Hand::busy_until);
+        let workers = self.server.workers.iter().filter_map(|hand| hand.wakes_at(now));
         let devices = self.devices.iter().filter_map(|device| device.wakes_at(&self.scene));
         let callers =
             self.callers.iter().filter(|caller| !caller.is_gone).map(|caller| caller.next_at);
@@ -330,7 +330,10 @@ impl World {
     fn work(&mut self, at: usize) {
         let now = self.scene.ms();
         let max = 1 + self.rng.index(self.mix.batch);
-        self.server.work(at, max);
+        self.server.work(at, max, now);
+        if !self.server.workers[at].is_settled() {
+            self.scene.count("unsettled");
+        }
         let pace = &self.mix.pace;
         let nap = if self.rng.chance(pace.worker_naps) {
             self.rng.between(500, 4_000)

@@ -164,6 +164,14 @@ mod tests {
             Ok(batch.iter().map(|request| self.one(request)).collect())
         }
 
+        fn settle(
+            &mut self,
+            batch: &[Request],
+            _: Timestamp,
+        ) -> Result<Vec<Option<Reply>>, StoreError> {
+            unreachable!("every commit of {batch:?} is answered")
+        }
+
         fn read(&mut self, request: &Request, _: Timestamp) -> Outcome {
             self.one(request)
         }

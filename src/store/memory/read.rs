@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::state::{Pairing, State, Talk};
-use crate::model::{ConversationId, MatchPage, MatchView, Profile, Refused, Seq, UserId};
-use crate::store::{Admission, Page, Reply, Request, Status};
+use crate::model::{ConversationId, MatchPage, MatchView, Message, Profile, Refused, Seq, UserId};
+use crate::store::{Admission, Page, Reply, Request, Status, settle};
 use crate::time::Timestamp;
 
 impl State {
@@ -37,6 +37,22 @@ impl State {
             }
             write => unreachable!("{write:?} is carried out, not answered"),
         }
+    }
+
+    /// See [`crate::store::Store::settle`].
+    pub(super) fn settle(&self, batch: &[Request], at: Timestamp) -> Vec<Option<Reply>> {
+        let mut stored = Vec::new();
+        for id in settle::conversations(batch) {
+            let posts = self.talks.get(&id).into_iter().flat_map(|talk| &talk.posts).enumerate();
+            let of_batch = posts.filter(|(_, post)| post.created_at == at);
+            stored.extend(of_batch.map(|(index, _)| self.message(id, index)));
+        }
+        let appended = |(message, duplicate): (Message, bool)| {
+            let participants = self.talks[&message.conversation].participants.iter();
+            let participants = participants.copied().collect();
+            Reply::Appended { message, participants, duplicate }
+        };
+        settle::pair(batch, stored).into_iter().map(|message| message.map(appended)).collect()
     }
 
     /// The active conversations of `user`, by id.

@@ -129,6 +129,7 @@ mod tests {
         let mut store = SqliteStore::open(&path, Lane::Write).unwrap();
         for _ in 0..3 {
             store.commit(&requests(), NOW).unwrap();
+            store.settle(&requests(), NOW).unwrap();
         }
         for sql in SEEN.with_borrow(BTreeSet::clone) {
             let statement = store.connection.prepare_cached(sql).unwrap();
@@ -147,6 +148,8 @@ mod tests {
             let outcome = store.commit(std::slice::from_ref(&request), NOW).unwrap().remove(0);
             assert!(outcome.is_ok(), "{request:?}: {outcome:?}");
         }
+        let found = store.settle(&requests(), NOW).unwrap();
+        assert_eq!(found.iter().flatten().count(), 2);
         let connection = connection::open(&path, Lane::Write).unwrap();
         let statements = SEEN.with_borrow(BTreeSet::clone);
         assert!(statements.len() > 30, "all statements go through `prepare`");

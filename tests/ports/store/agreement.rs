@@ -31,7 +31,11 @@ pub(crate) fn check(make: &dyn Fn() -> World) {
         prop_assert_eq!(store.commit(&users), model.commit(&users));
         for step in &steps {
             match step {
-                Step::Commit(batch) => prop_assert_eq!(store.commit(batch), model.commit(batch)),
+                Step::Commit(batch) => {
+                    prop_assert_eq!(store.commit(batch), model.commit(batch));
+                    let at = model.now;
+                    prop_assert_eq!(store.settle(batch, at), model.settle(batch, at));
+                }
                 Step::Read(request) => prop_assert_eq!(store.ask(request), model.ask(request)),
                 Step::Deactivate(user) => {
                     store.backdoor.deactivate(*user);

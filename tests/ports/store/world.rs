@@ -94,6 +94,14 @@ impl World {
         self.writer.commit(batch, self.now).map_err(|error| error.kind)
     }
 
+    /// What was stored of a batch that was committed at `at`, if it was; and that asking changed no row.
+    pub(crate) fn settle(&mut self, batch: &[Request], at: Timestamp) -> Vec<Option<Reply>> {
+        let before = self.backdoor.tables();
+        let found = self.writer.settle(batch, at).unwrap();
+        assert_eq!(self.backdoor.tables(), before, "{batch:?} was changed");
+        found
+    }
+
     /// Carries out one write or read, each on its lane.
     pub(crate) fn ask(&mut self, request: &Request) -> Outcome {
         match request.lane() {

@@ -10,6 +10,9 @@ use crate::peer::{Frame, frame, take_answer, take_frame};
 use crate::scene::Scene;
 use crate::stream::Stream;
 
+/// How a resume is refused, or fails: other errors are about what the device raved.
+const REFUSALS: &[&str] = &["busy", "forbidden", "not_found", "store_unavailable"];
+
 impl Device {
     pub(super) fn receive(&mut self, scene: &Scene) {
         let Some(link) = &mut self.link else { return };
@@ -201,7 +204,7 @@ impl Device {
         }
         let is_chat = self.kind == Kind::Chat;
         let stream = link.streams.entry(id).or_default();
-        // What was committed and told to nobody is known only to who sees its successor, or asks.
+        // What opened a conversation and was told to nobody is known only to who sees its successor, or asks.
         if let Err(why) = stream.take(seq, |place| is_chat && scene.is_untold(id, place)) {
             scene.fail(&format!("device {name} in {id}: {why}"));
         }
@@ -221,7 +224,7 @@ impl Device {
         let Some(reference) = event["ref"].as_str() else {
             if let Some(client_id) = client_id {
                 link.said.remove(client_id);
-            } else if is_error {
+            } else if REFUSALS.iter().any(|code| event["code"] == *code) {
                 // Of what `?since=` asked for; where it was more than one, each is answered by `resumed` as well.
                 if link.since.len() == 1
                     && let Some(id) = link.since.pop_first()
