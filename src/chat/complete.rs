@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::answers::{ack, answer, complain, of_failure, tell, too_busy};
 use super::{Ctx, Effect, Session, Then, resume, typing, watch};
-use crate::model::{Answer, Complaint, Endpoint, Event, Message, Stored};
+use crate::model::{Answer, Complaint, Endpoint, Event, Message, Stored, close};
 use crate::store::{Failure, Outcome, Reply};
 
 use super::session::Admit;
@@ -118,7 +118,7 @@ fn fail(
 }
 
 /// On a chat socket the sender's own message comes this way; elsewhere through the conversation's group. While the
-/// conversation is being caught up there, the page brings it.
+/// conversation is being caught up there, the page brings it; where none does, the end of the resume.
 fn send_echo(
     session: &mut Session,
     message: &Message,
@@ -130,7 +130,15 @@ fn send_echo(
         Some(extra) => extra.admits(message.conversation, message.seq),
         None => Admit::Deliver,
     };
-    if admit == Admit::Deliver {
-        out.push(Effect::Send(echo.unwrap_or_else(|| ctx.encoder.event(&Event::Message(message)))));
+    let frame = || echo.unwrap_or_else(|| ctx.encoder.event(&Event::Message(message)));
+    match admit {
+        Admit::Deliver => out.push(Effect::Send(frame())),
+        Admit::Skip => {}
+        Admit::Hold | Admit::Gap => {
+            if !session.extra().hold_echo(message.conversation, message.seq, frame()) {
+                let reason = "too many messages during a resume: reconnect and resume";
+                out.push(Effect::Close { code: close::SLOW_CONSUMER, reason });
+            }
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use super::place::Place;
 use super::session::Admit;
 use super::typing::Typing;
 use super::{CatchUp, watch::Watching};
-use crate::limits::TYPING_CONVERSATIONS_MAX;
+use crate::limits::{ECHOES_HELD_MAX, TYPING_CONVERSATIONS_MAX};
 use crate::model::{ConversationId, Seq, UserId};
 use crate::time::Mono;
 
@@ -19,6 +21,9 @@ pub(super) struct Extra {
     pub(super) typing: Vec<Typing>,
     /// Where a chat session is being caught up, or was a moment ago.
     places: Vec<(ConversationId, Place)>,
+    /// Echoes of a chat session's own messages that came while their conversations were being caught up, oldest first; at most
+    /// [`ECHOES_HELD_MAX`]. A page brings them, or the end of the resume.
+    echoes: Vec<Echo>,
     /// When the places that are live again are forgotten; 0 where there is none.
     pub(super) forget_at: Mono,
     /// Conversations that wait for their turn to be caught up; at most
@@ -34,12 +39,21 @@ pub(super) struct Extra {
     pub(super) others: Vec<UserId>,
 }
 
+/// The whole server frame that tells a chat session of a message of its own.
+#[derive(Debug)]
+struct Echo {
+    conversation: ConversationId,
+    seq: Seq,
+    frame: Bytes,
+}
+
 impl Extra {
     /// True exactly when nothing is going on.
     pub(super) fn is_idle(&self) -> bool {
         self.watching.is_idle()
             && self.typing.is_empty()
             && self.places.is_empty()
+            && self.echoes.is_empty()
             && self.waiting.is_empty()
             && self.reading.is_none()
             && self.repair_at == Mono(0)
@@ -72,6 +86,36 @@ impl Extra {
             self.places.len() - 1
         });
         &mut self.places[at].1
+    }
+
+    /// Keeps the echo of a message that is held back. True exactly when there was room for it.
+    pub(super) fn hold_echo(
+        &mut self,
+        conversation: ConversationId,
+        seq: Seq,
+        frame: Bytes,
+    ) -> bool {
+        let has_room = self.echoes.len() < ECHOES_HELD_MAX;
+        if has_room {
+            self.echoes.push(Echo { conversation, seq, frame });
+        }
+        has_room
+    }
+
+    /// The pages brought everything of `conversation` up to `to`: its echoes go out no other way.
+    pub(super) fn drop_echoes(&mut self, conversation: ConversationId, to: Seq) {
+        self.echoes.retain(|echo| echo.conversation != conversation || echo.seq > to);
+    }
+
+    /// The echoes of `conversation` that no page brought, oldest first.
+    pub(super) fn take_echoes(
+        &mut self,
+        conversation: ConversationId,
+    ) -> impl Iterator<Item = Bytes> {
+        let all = std::mem::take(&mut self.echoes).into_iter();
+        let (taken, kept): (Vec<_>, _) = all.partition(|echo| echo.conversation == conversation);
+        self.echoes = kept;
+        taken.into_iter().map(|echo| echo.frame)
     }
 
     /// True exactly when the client asked for `conversation` and has not been told `resumed` yet.

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! While a session is caught up from the store, what arrives live is not sent: only the newest place of it is remembered,
-//! and the pages go on until they have passed it. So nothing is buffered, however long it takes, and each message goes out
-//! once and in order.
+//! and the pages go on until they have passed it. So no message of others is buffered, however long it takes, and each goes
+//! out once and in order.
 
 use crate::model::Seq;
 
@@ -87,11 +87,11 @@ impl Place {
     /// A live message where `floor` is known from a resume alone and says nothing of what was delivered live since.
     #[inline]
     pub(super) fn admit_above(&mut self, seq: Seq) -> Admit {
-        if self.is_catching_up() {
+        if seq <= self.floor {
+            Admit::Skip
+        } else if self.is_catching_up() {
             self.hold(seq);
             Admit::Hold
-        } else if seq <= self.floor {
-            Admit::Skip
         } else {
             Admit::Deliver
         }

@@ -10,6 +10,8 @@
 //!   on; what lies between comes when the client resumes again from the `last_seq` it was told.
 //! - A resume whose page cannot be read is answered by an `error`, and `resumed` with `"complete":false` says how far it got.
 //!   On a conversation's socket, what was held back meanwhile is read again a moment later, without a word (a repair).
+//! - The echo of a message that a chat session said meanwhile waits for its page. Where the resume ends without it, whatever the
+//!   end, the echo follows: what a command stored is told to who gave it.
 //! - Asked again for a conversation that is being resumed already, the first `resume` stands.
 
 use super::answers::{ack, answer, complain, retry_ms, tell, too_busy};
@@ -119,8 +121,9 @@ pub(super) fn on_page(
     let is_long = catch_up.announce && catch_up.replayed >= RESUME_MESSAGES_MAX;
     // An empty page, though it was asked for when what is owed was known: another would be no better.
     let is_stuck = messages.is_empty() && place.held() <= catch_up.owed;
+    session.extra().drop_echoes(catch_up.conversation, delivered);
     if is_done || is_long || is_stuck {
-        place.settle(newest);
+        settle(session, catch_up.conversation, newest);
         finish(session, &catch_up, is_done, ctx, out);
     } else {
         read(session, catch_up, out);
@@ -135,8 +138,9 @@ pub(super) fn on_denied(
     ctx: &Ctx<'_>,
     out: &mut Vec<Effect>,
 ) {
-    let place = session.place(catch_up.conversation);
-    place.settle(place.held());
+    let conversation = catch_up.conversation;
+    let held = session.place(conversation).held();
+    settle(session, conversation, held);
     let extra = session.extra();
     extra.reading = None;
     if catch_up.announce {
@@ -146,6 +150,7 @@ pub(super) fn on_denied(
         let reference = catch_up.reference.as_deref();
         complain(session, Complaint { reference, ..complaint }, ctx, out);
     }
+    release_echoes(session, conversation, out);
     forget_later(session, ctx);
     read_next(session, out);
 }
@@ -175,6 +180,7 @@ pub(super) fn on_failure(
             answer(ctx, out, &Answer::Resumed { conversation, last_seq: after, complete });
         }
         give_up(session, conversation, ctx);
+        release_echoes(session, conversation, out);
     }
     forget_later(session, ctx);
 }
@@ -207,6 +213,7 @@ fn finish(
         let resumed = Answer::Resumed { conversation, last_seq: after, complete: is_complete };
         answer(ctx, out, &resumed);
     }
+    release_echoes(session, conversation, out);
     if announce && last && !failed {
         ack(ctx, out, catch_up.reference.as_deref());
     }
@@ -227,11 +234,25 @@ fn give_up(session: &mut Session, conversation: ConversationId, ctx: &Ctx<'_>) {
     let is_chat = session.endpoint == Endpoint::Chat;
     let is_missed = session.extra().missed;
     let place = session.place(conversation);
-    if is_chat || (place.held() <= place.floor() && !is_missed) {
-        place.settle(place.held());
+    let held = place.held();
+    if is_chat || (held <= place.floor() && !is_missed) {
+        settle(session, conversation, held);
     } else {
         session.extra().repair_at = ctx.now.mono.plus(retry_ms(ctx));
     }
+}
+
+/// Live again. On a conversation's socket what follows `newest` comes next. A chat session may be told of anything that no page
+/// brought: the echo of a message that was stored before the resume ended may come after its end.
+fn settle(session: &mut Session, conversation: ConversationId, newest: Seq) {
+    let is_chat = session.endpoint == Endpoint::Chat;
+    let place = session.place(conversation);
+    place.settle(if is_chat { place.floor() } else { newest });
+}
+
+/// What the session said and no page brought is told now.
+fn release_echoes(session: &mut Session, conversation: ConversationId, out: &mut Vec<Effect>) {
+    out.extend(session.extra().take_echoes(conversation).map(Effect::Send));
 }
 
 /// Catches a conversation's socket up from what it was last delivered.

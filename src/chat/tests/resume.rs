@@ -1,8 +1,8 @@
 //! What a session missed, at each seam between what was stored and what comes live.
 
 use super::world::*;
-use crate::chat::{Admit, Opening, Pending};
-use crate::limits::{RESUME_MESSAGES_MAX, RESUME_PAGE};
+use crate::chat::{Admit, Opening, Pending, Then};
+use crate::limits::{ECHOES_HELD_MAX, RESUME_MESSAGES_MAX, RESUME_PAGE};
 use crate::model::{Command, ConversationId, Endpoint, Refused, Seq};
 use crate::store::Request;
 
@@ -217,24 +217,110 @@ fn what_is_missed_while_a_page_is_read_is_repaired_after_it() {
     assert_eq!(world.reads(history(HERE, 121..=121, 121)), ["message 121"]);
 }
 
-#[test]
-fn an_own_message_is_held_with_its_conversation() {
-    let say = Command::Message {
+/// A chat session with a resume of [`HERE`] after 120 under way; it has said something without `ref` and without answer.
+fn speaking() -> (World, Then) {
+    let mut world = World::on(Endpoint::Chat);
+    world.asks("r", resume(&[(Some(HERE), 120)]));
+    let then = speaks(&mut world);
+    (world, then)
+}
+
+/// The session says something in [`HERE`].
+fn speaks(world: &mut World) -> Then {
+    world.says(Command::Message {
         conversation: Some(HERE),
         content: "hi".into(),
-        client_id: None,
+        client_id: Some("k1".into()),
         attachment: None,
-    };
-    let mut world = World::on(Endpoint::Chat);
-    world.says(resume(&[(Some(HERE), 120)]));
-    world.asks("m", say);
-    let (_, then) = world.asked.remove(1);
-    let effects = world.completes(then, Ok(appended(message(HERE, 121), false)));
-    assert_eq!(effects, ["ack m 121"]);
+    });
+    world.asked.pop().expect("it asks for a place").1
+}
+
+/// What the session said was stored at this place.
+fn stores(world: &mut World, then: Then, seq: i64) -> Vec<String> {
+    world.completes(then, Ok(appended(message(HERE, seq), false)))
+}
+
+#[test]
+fn an_own_message_is_held_with_its_conversation() {
+    let (mut world, then) = speaking();
+    assert_eq!(stores(&mut world, then, 121), [""; 0]);
     let page = world.reads(history(HERE, 0..0, 120));
     assert_eq!(page, ["ask history 456 After(Seq(120)) 32"], "the page was older than it");
     assert_eq!(
         world.reads(history(HERE, 121..=121, 121)),
-        ["new_message 121", "resumed 456 121 true"]
+        ["new_message 121", "resumed 456 121 true", "ack r"]
     );
+    world.wakes(30_000);
+    assert!(world.session.extra.is_none(), "nothing of it is kept");
+}
+
+#[test]
+fn an_own_message_is_echoed_whatever_becomes_of_the_resume() {
+    let failed = &["error store_unavailable r", "resumed 456 120 false", "message 121"][..];
+    for (failure, told) in [
+        (Refused::ConversationNotFound.into(), &["error not_found r", "message 121"][..]),
+        (Refused::NotParticipant.into(), &["error forbidden r", "message 121"]),
+        (unavailable(), failed),
+    ] {
+        // Stored before the resume ends, and after it.
+        let (mut world, then) = speaking();
+        assert_eq!(stores(&mut world, then, 121), [""; 0]);
+        assert_eq!(world.answers(Err(failure)), told);
+        let late = speaks(&mut world);
+        assert_eq!(stores(&mut world, late, 122), ["message 122"]);
+        world.wakes(30_000);
+        assert!(world.session.extra.is_none());
+    }
+    // One that never got its turn, and another conversation's is none of its business.
+    let mut world = World::on(Endpoint::Chat);
+    world.says(resume(&[(Some(THERE), 0), (Some(HERE), 120)]));
+    let then = speaks(&mut world);
+    assert_eq!(stores(&mut world, then, 121), [""; 0]);
+    assert_eq!(
+        world.answers(Err(Refused::NotParticipant.into())),
+        ["error forbidden", "ask history 456 After(Seq(120)) 32"]
+    );
+    assert_eq!(
+        world.is_busy(),
+        ["resumed 456 120 false", "message 121"],
+        "the command's failure has been told"
+    );
+}
+
+#[test]
+fn an_own_message_beyond_a_thousand_is_echoed_after_them() {
+    let mut world = World::on(Endpoint::Chat);
+    world.asks("r", resume(&[(Some(HERE), 0)]));
+    let (early, late) = (speaks(&mut world), speaks(&mut world));
+    stores(&mut world, early, 5_001);
+    let (mut next, mut effects) = (1, Vec::new());
+    while let Some((Request::History { limit, .. }, _)) = world.asked.first() {
+        let end = next + *limit as i64;
+        effects = world.reads(history(HERE, next..end, 5_002));
+        next = end;
+    }
+    assert_eq!(effects[effects.len() - 3..], ["resumed 456 1000 false", "message 5001", "ack r"]);
+    // The last page knew of it, and its own answer comes after that page.
+    assert_eq!(stores(&mut world, late, 5_002), ["message 5002"]);
+}
+
+#[test]
+fn an_own_message_that_a_page_brought_is_not_echoed_again() {
+    let (mut world, then) = speaking();
+    world.reads(history(HERE, 121..=121, 122));
+    assert_eq!(stores(&mut world, then, 121), [""; 0]);
+    assert_eq!(world.answers(Err(Refused::ConversationNotFound.into())), ["error not_found r"]);
+}
+
+#[test]
+fn whoever_says_too_much_during_a_resume_is_sent_to_resume() {
+    let (mut world, first) = speaking();
+    stores(&mut world, first, 121);
+    for seq in 122..121 + ECHOES_HELD_MAX as i64 {
+        let then = speaks(&mut world);
+        assert_eq!(stores(&mut world, then, seq), [""; 0]);
+    }
+    let then = speaks(&mut world);
+    assert_eq!(stores(&mut world, then, 121 + ECHOES_HELD_MAX as i64), ["close 4480"]);
 }
