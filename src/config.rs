@@ -3,21 +3,25 @@
 //! Pure: what the shell read comes in as [`Sources`]. Every error names its key, and all of them are told at once. What
 //! exists is declared once, in [`SETTINGS`].
 
+mod database;
 mod error;
 mod kinds;
 mod network;
+mod postgres_url;
 mod reader;
 mod secret;
 mod settings;
 mod sources;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
+pub use database::{Database, PostgresSettings, TlsMode};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use kinds::{
-    AuthSettings, ChatLimits, ConnLimits, Database, LogLevel, LogSettings, NetSettings, Rate,
-    StoreSettings,
+    AuthSettings, ChatLimits, ConnLimits, LogLevel, LogSettings, NetSettings, Rate, StoreSettings,
 };
 pub use secret::{REDACTED, Secret, redact_url};
 pub use settings::{Fallback, Key, Kind, SETTINGS, Setting, groups, markdown};
@@ -25,7 +29,10 @@ pub use sources::{Machine, Sources};
 
 use crate::limits;
 use crate::protocol::http::host::{AllowedHosts, DEBUG_HOSTS};
+use database::Named;
+use postgres_url::RootCert;
 use reader::Reader;
+use sources::ReadFile;
 
 /// Descriptors that are not for clients: listeners, epolls, wakers, databases, logs, and what the system opens by itself.
 pub const DESCRIPTORS_RESERVED: u64 = 256;
@@ -83,7 +90,7 @@ impl Config {
             echo: reader.boolean(Key::Echo),
             net: net(&mut reader, debug, sources.machine),
             auth: auth(&mut reader, debug, sources.machine, &mut warnings),
-            store: store(&mut reader),
+            store: store(&mut reader, sources.read_file),
             chat: chat(&mut reader),
             conn: conn(&mut reader, sources.machine, &mut warnings),
             log: log(&mut reader),
@@ -216,16 +223,33 @@ fn auth(
     }
 }
 
-fn store(reader: &mut Reader) -> StoreSettings {
+fn store(reader: &mut Reader, read_file: ReadFile<'_>) -> StoreSettings {
     let url = reader.text(Key::DatabaseUrl).unwrap_or_default();
-    let database = Database::parse(&url).unwrap_or_else(|why| {
-        reader.refuse(Key::DatabaseUrl, why);
-        Database::Sqlite("fortifun.db".into())
-    });
-    let write_workers = reader.integer(Key::WriteWorkers, 1) as usize;
-    let Database::Sqlite(_) = &database;
+    let connect_timeout_ms = seconds(reader, Key::DatabaseConnectTimeoutS);
+    let statement_timeout_ms = seconds(reader, Key::DatabaseStatementTimeoutS);
+    let database = match Named::parse(&url) {
+        Ok(Named::Sqlite(path)) => Database::Sqlite(path),
+        Ok(Named::Postgres(url)) => {
+            let in_url_ms = url.connect_timeout_s.map(|seconds| seconds * 1_000);
+            let in_url_ms = in_url_ms.filter(|_| !reader.is_set(Key::DatabaseConnectTimeoutS));
+            let (tls, ca_file) = trust(reader, url.tls, url.root_cert, read_file);
+            Database::Postgres(Box::new(PostgresSettings {
+                url: url.url,
+                tls,
+                ca_file,
+                connect_timeout_ms: in_url_ms.unwrap_or(connect_timeout_ms),
+                statement_timeout_ms,
+            }))
+        }
+        Err(why) => {
+            reader.refuse(Key::DatabaseUrl, &why);
+            Database::Sqlite("fortifun.db".into())
+        }
+    };
+    let is_sqlite = matches!(database, Database::Sqlite(_));
+    let write_workers = reader.integer(Key::WriteWorkers, if is_sqlite { 1 } else { 2 }) as usize;
     reader.require(
-        write_workers == 1,
+        write_workers == 1 || !is_sqlite,
         &[Key::WriteWorkers, Key::DatabaseUrl],
         "must be 1 with SQLite, which has one writer",
     );
@@ -242,6 +266,34 @@ fn store(reader: &mut Reader) -> StoreSettings {
         batch_max: reader.integer(Key::BatchMax, 1) as usize,
         batch_age_ms: reader.integer(Key::BatchAgeMs, 0),
     }
+}
+
+/// Whom to believe to be the database, by the URL (`sslmode` and `sslrootcert`) and the setting, which holds against it: the
+/// URL may be Django's.
+fn trust(
+    reader: &mut Reader,
+    mode: Option<TlsMode>,
+    in_url: Option<RootCert>,
+    read_file: ReadFile<'_>,
+) -> (TlsMode, Option<PathBuf>) {
+    let (by, root_cert) = match reader.text(Key::DatabaseCaFile) {
+        Some(path) => (Key::DatabaseCaFile, Some(RootCert::File(path.into()))),
+        None => (Key::DatabaseUrl, in_url),
+    };
+    let fallback = if root_cert.is_some() { TlsMode::VerifyFull } else { TlsMode::Prefer };
+    let mode = mode.unwrap_or(fallback);
+    if root_cert.is_some() && matches!(mode, TlsMode::Disable | TlsMode::Prefer) {
+        let why = format!(
+            "names whom to trust, and sslmode={} of the URL verifies nobody; use verify-full",
+            mode.name()
+        );
+        reader.refuse(by, &why);
+    }
+    let Some(RootCert::File(path)) = root_cert else { return (mode, None) };
+    if let Err(why) = tls::check_authorities(&path, read_file) {
+        reader.refuse(by, &why);
+    }
+    (mode, Some(path))
 }
 
 fn chat(reader: &mut Reader) -> ChatLimits {
@@ -324,6 +376,7 @@ fn effective(reader: &Reader, config: &Config) -> Vec<Effective> {
             let raw = reader.values[setting.key as usize].as_ref();
             let value = match (setting.key, raw) {
                 (Key::Shards, None) => config.net.shards.to_string(),
+                (Key::WriteWorkers, None) => config.store.write_workers.to_string(),
                 (Key::ConnectionsMax, None) => config.conn.connections_max.to_string(),
                 (Key::SecretKey, None) => REDACTED.to_owned(),
                 (Key::AllowedHosts, Some(raw)) if config.debug && raw.origin == Origin::Default => {

@@ -46,6 +46,15 @@ pub const SETTLE_AGAIN_MS: u64 = 1_000;
 /// Questions that a database may fail to answer though it is there; then the batch is given up.
 pub const SETTLE_TRIES_MAX: u32 = 10;
 
+/// How long a start waits for the first answer of a database that is a server before it opens its port without one.
+pub const STORE_FIRST_MS: u64 = 1_000;
+/// Between the first two tries to reach such a database; the pause doubles from there.
+pub const STORE_RETRY_MS_MIN: u64 = 200;
+/// Between two such tries at most.
+pub const STORE_RETRY_MS_MAX: u64 = 5_000;
+/// How long a worker's failure keeps the log from saying that the database works again, where nobody asked that worker since.
+pub const STORE_TROUBLE_MS: u64 = 10_000;
+
 /// A client's `ref`, bytes.
 pub const REF_BYTES_MAX: usize = 64;
 /// A client's `client_id`, bytes.
@@ -129,6 +138,7 @@ const _: () = {
     // Every request that waits can be answered without filling an inbox by itself.
     assert!(WRITE_QUEUE_MAX + READ_QUEUE_MAX < INBOX_NOTES_MAX / 8);
     assert!(NOTES_PER_TURN_MAX <= INBOX_NOTES_MAX);
+    assert!(STORE_RETRY_MS_MIN >= 2 && STORE_RETRY_MS_MIN < STORE_RETRY_MS_MAX);
     // Whoever asked still waits when the worker knows, or gives up.
     assert!(SETTLE_PAUSE_MS <= SETTLE_PAUSE_MAX_MS && SETTLE_PAUSE_MAX_MS < SETTLE_MS);
     assert!(2 * SETTLE_MS < DECIDE_MS);

@@ -2,6 +2,8 @@
 //!
 //! The only place that names an implementation of a port.
 
+mod condition;
+mod first_answer;
 mod page;
 mod signals;
 mod stores;
@@ -30,14 +32,18 @@ use crate::model::UserId;
 use crate::protocol::http::cors;
 use crate::protocol::{http, ws};
 use crate::shard::Shard;
-use crate::shard::inbox::{Notes, inbox};
+use crate::shard::inbox::{Note, Notes, inbox};
 use crate::shard::mio_io::{Clock, MioIo, listen};
 use crate::shard::node::{Node, Page, Stage};
 use crate::wire::Encoder;
 use crate::worker::{Queues, queues};
 
-pub use stores::{StoreReport, inspect_store, migrate, open_store};
+pub use crate::store::schema::postgres::{Health, VERSION_MIN};
+pub use crate::store::schema::{Pending, Planned, Progress};
+pub use stores::{Engine, StoreReport, inspect_store, migrate, open_store, plan_migration};
 
+use condition::Condition;
+use first_answer::{FirstAnswer, Wait};
 use page::DemoPage;
 use signals::Signals;
 
@@ -79,7 +85,8 @@ pub struct PortUnavailable {
 ///
 /// # Errors
 ///
-/// [`PortUnavailable`], a [`StoreError`](crate::store::StoreError), or what else kept the server from starting.
+/// [`PortUnavailable`], a [`StoreError`](crate::store::StoreError), or what else kept the server from starting. A database that
+/// is a server may be reached, and found not to be this program's, only after the port was opened: then this returns as well.
 #[expect(clippy::needless_pass_by_value, reason = "a server owns its settings")]
 pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     let Hooks { metrics, on_ready, demo_users } = hooks;
@@ -99,6 +106,8 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     let (queues, workload) = queues(config.store.write_workers);
     let channel: Arc<dyn ChannelLayer> = Arc::new(MemoryLayer::new(inboxes.clone()));
     let encoder = Encoder::new(&config.net.media_url);
+    let condition = Condition::of(stores::place(&config));
+    let answer = FirstAnswer::awaited();
     let workers = threads::start_workers(
         &config,
         workload,
@@ -107,6 +116,8 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
             encoder: encoder.clone(),
             inboxes: inboxes.clone(),
             clock,
+            condition: Arc::clone(&condition),
+            answer: answer.clone(),
         },
         &metrics,
     )?;
@@ -116,16 +127,27 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     let parts = Parts { metrics, encoder, channel, queues, inboxes: inboxes.clone(), page, stage };
     let node = Arc::new(node(&config, parts)?);
 
+    let wait = match stores::meet(&config) {
+        Some(meet) => {
+            let report = condition.report(move || clock.now().mono);
+            // Not kept alive: with the node go the queues, and with those the workers.
+            let node = Arc::downgrade(&node);
+            let give_up = Box::new(move || {
+                if let Some(node) = node.upgrade() {
+                    drain(&node, 0);
+                }
+            });
+            Some(Wait::begin(first_answer::Links { meet, answer, condition, report, give_up })?)
+        }
+        None => None,
+    };
     let shards = start_shards(ios, &node)?;
     on_ready(address);
     let drain_ms = config.net.drain_ms;
     let stopper = Arc::clone(&node);
     let watch = signals.on_stop(move || {
         tracing::info!(drain_ms, "draining");
-        stopper.stage.drain();
-        for inbox in &stopper.inboxes {
-            inbox.push_patiently(crate::shard::inbox::Note::Drain { within_ms: drain_ms });
-        }
+        drain(&stopper, drain_ms);
     })?;
     threads::join(shards);
     node.stage.stop();
@@ -134,7 +156,16 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     watch.end();
     threads::join(workers);
     tracing::info!("stopped");
+    wait.map_or(Ok(()), Wait::end)?;
     Ok(())
+}
+
+/// Nothing new is taken, and clients are moved away within so many milliseconds; then the shards end.
+fn drain(node: &Node, within_ms: u64) {
+    node.stage.drain();
+    for inbox in &node.inboxes {
+        inbox.push_patiently(Note::Drain { within_ms });
+    }
 }
 
 /// A listener for each shard, all on one port.

@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, settings: &SettingArgs) -> anyhow::Result<()> {
     let config =
         load_with(&with_own_store(settings, &folder)?, &environment, settings.config.clone())?;
     let now = wall_clock();
-    server::migrate(&config, false)?;
+    server::migrate(&config, &mut |_| {})?;
     let users =
         people::seed(&mut *server::open_store(&config, Lane::Write)?, &config.chat.welcome, now)?;
     let mut tokens = Vec::with_capacity(users.len());

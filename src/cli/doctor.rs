@@ -3,6 +3,7 @@
 mod finding;
 mod kernel;
 mod own;
+mod postgres;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -15,7 +16,7 @@ use rustix::process::{Resource, getrlimit};
 use super::settings::{SettingArgs, load};
 use super::wall_clock;
 use crate::config::{Config, ConfigErrors, DESCRIPTORS_RESERVED, Database};
-use crate::server;
+use crate::server::{self, Engine};
 use crate::time::Timestamp;
 use finding::{Finding, Verdict};
 
@@ -64,14 +65,33 @@ fn examine(loaded: anyhow::Result<Config>) -> anyhow::Result<Vec<Finding>> {
 }
 
 fn database(config: &Config) -> Vec<Finding> {
-    let Database::Sqlite(path) = &config.store.database;
+    let report = server::inspect_store(config);
+    let mut findings = vec![own::store(&report)];
+    match report.map(|report| report.engine) {
+        Ok(Engine::Sqlite { journal_mode }) => findings.push(own::journal(&journal_mode)),
+        Ok(Engine::Postgres(health)) => {
+            findings.extend(postgres::examine(
+                &health,
+                config.store.write_workers + config.store.read_workers,
+                wall_clock(),
+            ));
+        }
+        Err(_) => {}
+    }
+    if let Database::Sqlite(path) = &config.store.database {
+        findings.extend(file(path));
+    }
+    findings
+}
+
+/// The disk of a database that is a file, and the clock it was written by.
+fn file(path: &Path) -> Vec<Finding> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut findings = own::store(server::inspect_store(config));
     let free = rustix::fs::statvfs(folder).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
-    findings.push(own::disk(folder, free.ok()));
+    let mut findings = vec![own::disk(folder, free.ok())];
     let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
     findings.extend(modified.map(|at| own::clock_beside_file(wall_clock(), timestamp(at))));
     findings

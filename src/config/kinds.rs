@@ -1,9 +1,9 @@
 //! What each part of the server is told, by value.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::database::Database;
 use super::secret::Secret;
 use crate::protocol::http::forwarded::IpNet;
 use crate::protocol::http::host::AllowedHosts;
@@ -127,47 +127,6 @@ pub struct StoreSettings {
     pub batch_age_ms: u64,
 }
 
-/// A database.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Database {
-    /// A SQLite file.
-    Sqlite(PathBuf),
-}
-
-impl Database {
-    /// Reads a URL as dj-database-url does: three slashes and a relative path, or four and an absolute one.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong, for the operator.
-    pub(super) fn parse(url: &str) -> Result<Self, &'static str> {
-        let Some((scheme, rest)) = url.split_once(':') else {
-            return Err("must be a URL, as sqlite:///fortifun.db");
-        };
-        match scheme {
-            "sqlite" => {}
-            "postgres" | "postgresql" | "postgis" => {
-                return Err("Postgres is not supported by this version; use sqlite:///path");
-            }
-            _ => return Err("no such database; use sqlite:///path"),
-        }
-        let path = rest
-            .strip_prefix("///")
-            .ok_or("must have three slashes and a relative path, or four and an absolute one")?;
-        if path.contains(['?', '#']) {
-            return Err("takes a path and nothing after it");
-        }
-        let path = percent_encoding::percent_decode_str(path)
-            .decode_utf8()
-            .map_err(|_| "has a path that is not UTF-8")?;
-        match path.as_ref() {
-            "" | ":memory:" => Err("must name a file: nothing is kept in memory"),
-            path if path.contains('\0') => Err("has a path with a NUL in it"),
-            path => Ok(Self::Sqlite(PathBuf::from(path))),
-        }
-    }
-}
-
 /// How log lines are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogSettings {
@@ -193,36 +152,6 @@ pub enum LogLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_database_url_is_read_as_dj_database_url_reads_it() {
-        for (url, path) in [
-            ("sqlite:///chat.db", "chat.db"),
-            ("sqlite:///data/chat.db", "data/chat.db"),
-            ("sqlite:////var/lib/chat.db", "/var/lib/chat.db"),
-            ("sqlite:///with%20space%3F%23.db", "with space?#.db"),
-        ] {
-            assert_eq!(Database::parse(url), Ok(Database::Sqlite(PathBuf::from(path))));
-        }
-    }
-
-    #[test]
-    fn a_database_that_cannot_be_used_is_refused() {
-        for (url, why) in [
-            ("postgres://u:p@db/app", "Postgres is not supported"),
-            ("postgresql://db/app", "Postgres is not supported"),
-            ("mysql://db/app", "no such database"),
-            ("chat.db", "must be a URL"),
-            ("sqlite://chat.db", "three slashes"),
-            ("sqlite://", "three slashes"),
-            ("sqlite:///", "must name a file"),
-            ("sqlite:///:memory:", "must name a file"),
-            ("sqlite:///a.db?mode=ro", "nothing after it"),
-        ] {
-            let told = Database::parse(url).unwrap_err();
-            assert!(told.contains(why), "{url}: {told}");
-        }
-    }
 
     #[test]
     fn a_bucket_fills_in_burst_over_rate() {

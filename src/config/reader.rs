@@ -13,6 +13,11 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// True exactly when somebody set `key`.
+    pub(super) fn is_set(&self, key: Key) -> bool {
+        self.values[key as usize].as_ref().is_some_and(|raw| raw.origin != Origin::Default)
+    }
+
     /// The text of a setting; `None` where it is not set, or empty.
     pub(super) fn text(&mut self, key: Key) -> Option<String> {
         let text = self.values[key as usize].as_ref()?.text.clone();

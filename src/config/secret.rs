@@ -34,17 +34,35 @@ impl fmt::Display for Secret {
 /// What is shown in a secret's place.
 pub const REDACTED: &str = "[redacted]";
 
-/// `url` with what stands between `//` and `@` replaced: `postgres://[redacted]@host/name`.
+/// `url` with what stands between `//` and `@` replaced, `postgres://[redacted]@host/name`, and with it whatever else may be
+/// a password: what stands where a port should, and parameters that are called so.
 pub fn redact_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let authority_len = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    // A password may hold an unescaped `/`: where an `@` follows, everything before the last one is taken for it.
-    match rest.rfind('@') {
-        Some(at) if at < authority_len || scheme != "sqlite" => {
-            format!("{scheme}://{REDACTED}{}", &rest[at..])
-        }
-        _ => url.to_owned(),
+    if scheme == "sqlite" {
+        return url.to_owned();
     }
+    // A password may hold an unescaped `/`: where an `@` follows, everything before the last one is taken for it.
+    let (credentials, rest) = match rest.rfind('@') {
+        Some(at) => (REDACTED, &rest[at..]),
+        None => ("", rest),
+    };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = place.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    if credentials.is_empty() && !port.bytes().all(|b| b.is_ascii_digit() || b == b']') {
+        return format!("{scheme}://{REDACTED}");
+    }
+    let mut shown = format!("{scheme}://{credentials}{place}");
+    for (number, parameter) in query.split('&').filter(|one| !one.is_empty()).enumerate() {
+        shown.push(if number == 0 { '?' } else { '&' });
+        match parameter.split_once('=') {
+            Some((name, _)) if name.to_ascii_lowercase().contains("password") => {
+                shown.extend([name, "=", REDACTED]);
+            }
+            _ => shown.push_str(parameter),
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -65,7 +83,12 @@ mod tests {
             ("postgres://me:p/w@db/app", "postgres://[redacted]@db/app"),
             ("redis://:pw@[::1]:6379/0", "redis://[redacted]@[::1]:6379/0"),
             ("redis://host:6379/0", "redis://host:6379/0"),
+            ("redis://[::1]/0", "redis://[::1]/0"),
+            ("postgres://me:pw", "postgres://[redacted]"),
+            ("postgres://me:pw/app", "postgres://[redacted]"),
+            ("postgres://db/app?password=pw&a=1", "postgres://db/app?password=[redacted]&a=1"),
             ("sqlite:///a@b.db", "sqlite:///a@b.db"),
+            ("sqlite:///a.db?x=1", "sqlite:///a.db?x=1"),
             ("nonsense", "nonsense"),
         ] {
             assert_eq!(redact_url(url), shown);

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::postgres_url::CONNECT_TIMEOUT_S;
 use crate::limits;
 
 /// One setting.
@@ -132,11 +133,17 @@ settings! {
     }
     "Store" {
         DatabaseUrl "DATABASE_URL" Url, "", Is("sqlite:///fortifun.db"),
-            "The database: `sqlite:///relative.db` or `sqlite:////absolute.db`.";
-        WriteWorkers "WRITE_WORKERS" Integer { min: 1, max: 64 }, "threads", Is("1"),
-            "Threads that commit; SQLite has one writer.";
+            "The database: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgres://user:password@host:5432/name`.";
+        DatabaseCaFile "DATABASE_CA_FILE" Text { chars_max: 4_096 }, "", Unset,
+            "PEM file of the authorities that may vouch for Postgres; unset: `sslrootcert` of the URL, or those of the system.";
+        DatabaseConnectTimeoutS "DATABASE_CONNECT_TIMEOUT_S" Integer { min: *CONNECT_TIMEOUT_S.start(), max: *CONNECT_TIMEOUT_S.end() },
+            "s", Is("5"), "How long a connection to a host of Postgres may take to open; unset: `connect_timeout` of the URL holds.";
+        DatabaseStatementTimeoutS "DATABASE_STATEMENT_TIMEOUT_S" Integer { min: 1, max: 300 }, "s", Is("10"),
+            "How long one statement may take in Postgres.";
+        WriteWorkers "WRITE_WORKERS" Integer { min: 1, max: 64 }, "threads", Derived("2 with Postgres, 1 with SQLite"),
+            "Threads that commit, each with a connection; SQLite has one writer.";
         ReadWorkers "READ_WORKERS" Integer { min: 1, max: 64 }, "threads", Is("2"),
-            "Threads that answer reads.";
+            "Threads that answer reads, each with a connection.";
         BatchMax "BATCH_MAX" Integer { min: 1, max: limits::WRITE_QUEUE_MAX as u64 }, "requests", Is("256"),
             "Requests committed in one transaction.";
         BatchAgeMs "BATCH_AGE_MS" Integer { min: 0, max: 1_000 }, "ms", Is("0"),

@@ -9,6 +9,9 @@ use super::settings::{Fallback, Key, Kind, SETTINGS, Setting, by_toml_key, neare
 /// Finds a value by its name in the environment.
 type ValueOf<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Reads the file at a path; the error is for people.
+pub(super) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
 /// Everything that decides the settings.
 pub struct Sources<'a> {
     /// The text of the settings file (TOML), where there is one.
@@ -17,8 +20,8 @@ pub struct Sources<'a> {
     pub env: ValueOf<'a>,
     /// What the command line set.
     pub flags: &'a BTreeMap<Key, String>,
-    /// Reads the file that a `*_FILE` variant names; the error is for people.
-    pub read_file: &'a dyn Fn(&str) -> Result<String, String>,
+    /// Reads a file that a setting names; the error is for people.
+    pub read_file: ReadFile<'a>,
     /// What the defaults are derived from.
     pub machine: Machine,
 }

@@ -4,6 +4,9 @@ use super::*;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
+/// PEM, as far as the loader looks at it.
+const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
 /// Loads with these three layers above the defaults.
 fn load(file: &str, env: &[(&str, &str)], flags: &[(Key, &str)]) -> Result<Config, ConfigErrors> {
     Config::load(&Sources {
@@ -12,6 +15,9 @@ fn load(file: &str, env: &[(&str, &str)], flags: &[(Key, &str)]) -> Result<Confi
         flags: &flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect(),
         read_file: &|path| match path {
             "/run/secret" => Ok(format!("{KEY}\n")),
+            "/etc/ca.pem" => Ok(AUTHORITY.to_owned()),
+            "/etc/empty.pem" => Ok("nothing here\n".to_owned()),
+            "/etc/broken.pem" => Ok("-----BEGIN CERTIFICATE-----\n*\n".to_owned()),
             _ => Err("no such file".to_owned()),
         },
         machine: Machine { cores: 4, descriptors_max: 20_000, random: [0xab; 32] },
@@ -77,7 +83,7 @@ fn all_errors_are_told_at_once_each_naming_its_key() {
         ("LOG_LEVEL", "loud"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.0/40"),
         ("REDIS_URL", "redis://:hunter2@cache/0"),
-        ("DATABASE_URL", "postgres://me:hunter2@db/app"),
+        ("DATABASE_URL", "postgres://me:hunter2@db/app?sslkey=x"),
         ("MEDIA_URL", "media"),
         ("CONNECTIONS_MAX", "-1"),
         ("WELCOME_MESSAGE", "  "),
@@ -160,12 +166,76 @@ fn settings_that_contradict_each_other_are_refused() {
     assert_eq!(refused("", &env).len(), 1);
 }
 
+/// The settings of Postgres that these variables make.
+fn postgres(env: &[(&str, &str)]) -> (StoreSettings, PostgresSettings) {
+    let store = load("", &[&[("SECRET_KEY", KEY)], env].concat(), &[]).unwrap().store;
+    let Database::Postgres(settings) = &store.database else { panic!("{store:?}") };
+    (store.clone(), (**settings).clone())
+}
+
+#[test]
+fn postgres_has_two_writers_and_libpqs_defaults() {
+    let (store, settings) = postgres(&[("DATABASE_URL", "postgres://me@db/app")]);
+    assert_eq!((store.write_workers, store.read_workers), (2, 2));
+    assert_eq!((settings.tls, &settings.ca_file), (TlsMode::Prefer, &None));
+    assert_eq!((settings.connect_timeout_ms, settings.statement_timeout_ms), (5_000, 10_000));
+    let env = [("DATABASE_URL", "postgis://me@db/app"), ("WRITE_WORKERS", "7")];
+    assert_eq!(postgres(&env).0.write_workers, 7);
+}
+
+#[test]
+fn what_is_set_by_name_holds_against_the_url() {
+    let url = "postgres://db/app?connect_timeout=9&sslrootcert=/etc/ca.pem&sslmode=verify-ca";
+    let (_, by_url) = postgres(&[("DATABASE_URL", url)]);
+    assert_eq!(by_url.connect_timeout_ms, 9_000);
+    assert_eq!(by_url.ca_file.as_deref(), Some("/etc/ca.pem".as_ref()));
+    assert_eq!(by_url.tls, TlsMode::VerifyCa);
+    let url = url.replace("ca.pem", "nowhere");
+    let env = [
+        ("DATABASE_URL", url.as_str()),
+        ("DATABASE_CONNECT_TIMEOUT_S", "5"),
+        ("DATABASE_CA_FILE", "/etc/ca.pem"),
+    ];
+    assert_eq!(postgres(&env).1.connect_timeout_ms, 5_000);
+}
+
+#[test]
+fn whoever_names_an_authority_has_the_server_verified() {
+    let ca = ("DATABASE_CA_FILE", "/etc/ca.pem");
+    for (query, ca_file, tls) in [
+        ("", Some(ca), TlsMode::VerifyFull),
+        ("?sslrootcert=system", None, TlsMode::VerifyFull),
+        ("?sslmode=require", Some(ca), TlsMode::Require),
+    ] {
+        let url = format!("postgres://db/app{query}");
+        let env: Vec<_> = ca_file.into_iter().chain([("DATABASE_URL", url.as_str())]).collect();
+        assert_eq!(postgres(&env).1.tls, tls, "{query}");
+    }
+    for (query, ca_file, told) in [
+        ("?sslmode=prefer", "/etc/ca.pem", "DATABASE_CA_FILE: names whom to trust, and sslmode"),
+        ("", "/nowhere.pem", "DATABASE_CA_FILE: names /nowhere.pem, which cannot be read: no such"),
+        ("", "/etc/empty.pem", "DATABASE_CA_FILE: names /etc/empty.pem, which holds no cert"),
+        ("", "/etc/broken.pem", "DATABASE_CA_FILE: names /etc/broken.pem, which is broken PEM"),
+        ("?sslrootcert=/nowhere", "", "DATABASE_URL: names /nowhere, which cannot be read: no"),
+    ] {
+        let url = format!("postgres://db/app{query}");
+        let env = [("SECRET_KEY", KEY), ("DATABASE_URL", &url), ("DATABASE_CA_FILE", ca_file)];
+        let lines = refused("", &env);
+        assert!(lines.len() == 1 && lines[0].starts_with(told), "{lines:?}");
+    }
+}
+
 #[test]
 fn nothing_that_is_shown_holds_a_secret() {
     let config = load("", &[("SECRET_KEY", KEY), ("SECRET_KEY_PREVIOUS", KEY)], &[]).unwrap();
     let shown = format!("{config:?}");
     assert!(!shown.contains(KEY));
     assert_eq!(config.effective[Key::SecretKey as usize].value, REDACTED);
+    let url = ("DATABASE_URL", "postgres://me:hunter2@db/app");
+    let config = load("", &[("SECRET_KEY", KEY), url], &[]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let Database::Postgres(settings) = &config.store.database else { unreachable!() };
+    assert!(settings.url.expose().ends_with(b":hunter2@db/app"));
 }
 
 #[test]

@@ -133,7 +133,7 @@ labels! {
     Queue { Write "write", Read "read", Inbox "inbox", Stalled "stalled" }
     /// Kinds of `StoreError`.
     StoreKind {
-        Unavailable "unavailable", Unknown "unknown", Contended "contended",
+        Unavailable "unavailable", Denied "denied", Unknown "unknown", Contended "contended",
         TimedOut "timed_out", NotWritable "not_writable", Schema "schema", Poisoned "poisoned", Internal "internal",
     }
     /// What was found of a message whose commit ended without an answer.
@@ -382,6 +382,7 @@ mod tests {
         }
         for kind in [
             StoreErrorKind::Unavailable,
+            StoreErrorKind::Denied,
             StoreErrorKind::Unknown,
             StoreErrorKind::Contended,
             StoreErrorKind::TimedOut,

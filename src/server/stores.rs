@@ -1,54 +1,129 @@
 //! Which database, and in which state.
 
-use std::path::Path;
-
+use super::first_answer::{FirstAnswer, Meet};
 use crate::config::{Config, Database};
 use crate::shard::mio_io::Clock;
+use crate::store::postgres::PostgresStore;
+use crate::store::schema::postgres::Health;
+use crate::store::schema::{Pending, Planned, Progress, postgres, sqlite};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Lane, Store, StoreError, schema};
+use crate::store::{Lane, Store, StoreError};
 
 /// What `doctor` asks of a database.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreReport {
-    /// Migrations that are not applied, by name, in order.
-    pub pending: Vec<String>,
-    /// SQLite's `journal_mode`: `wal`.
-    pub journal_mode: String,
+    /// Migrations that are not applied, in order.
+    pub pending: Vec<Pending>,
+    /// What it says of itself.
+    pub engine: Engine,
 }
 
-/// Opens one more connection to the configured database, which is migrated already.
+/// What a database says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Engine {
+    /// SQLite.
+    Sqlite {
+        /// Its `journal_mode`: `wal`.
+        journal_mode: String,
+    },
+    /// A Postgres server.
+    Postgres(Health),
+}
+
+/// Opens one more connection to the configured database, which must be migrated already.
 pub fn open_store(config: &Config, lane: Lane) -> Result<Box<dyn Store>, StoreError> {
-    Ok(Box::new(SqliteStore::open(path(config), lane)?))
+    match &config.store.database {
+        Database::Sqlite(path) => Ok(Box::new(SqliteStore::open(path, lane)?)),
+        Database::Postgres(settings) => {
+            PostgresStore::check(settings)?;
+            Ok(Box::new(PostgresStore::new(settings, lane)))
+        }
+    }
 }
 
-/// Applies the migrations that are not applied, or with `plan_only` none of them, and returns their names in order.
-pub fn migrate(config: &Config, plan_only: bool) -> Result<Vec<String>, StoreError> {
-    if plan_only {
-        return Ok(inspect_store(config)?.pending);
+/// The connection of one worker. To a database that is a server, it is made when the first answer has come.
+pub(super) fn open_for_worker(
+    config: &Config,
+    lane: Lane,
+    answer: &FirstAnswer,
+) -> Result<Box<dyn Store>, StoreError> {
+    match &config.store.database {
+        Database::Sqlite(_) => open_store(config, lane),
+        Database::Postgres(settings) => {
+            Ok(answer.before(Box::new(PostgresStore::new(settings, lane))))
+        }
     }
+}
+
+/// Which database, for people.
+pub(super) fn place(config: &Config) -> String {
+    match &config.store.database {
+        Database::Sqlite(path) => path.display().to_string(),
+        Database::Postgres(settings) => settings.place(),
+    }
+}
+
+/// Applies the migrations that are not applied, and returns them in order. `progress` hears how far it is.
+pub fn migrate(
+    config: &Config,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Pending>, StoreError> {
     let now = Clock::start().now().wall;
-    let applied = schema::migrate(path(config), now, &mut |_| {})?;
-    Ok(applied.iter().map(|migration| migration.name.to_owned()).collect())
+    match &config.store.database {
+        Database::Sqlite(path) => sqlite::migrate(path, now, progress),
+        Database::Postgres(settings) => {
+            postgres::migrate(&mut postgres::connect(settings)?, now, progress)
+        }
+    }
+}
+
+/// What [`migrate`] would do. Nothing is changed.
+pub fn plan_migration(config: &Config) -> Result<Vec<Planned>, StoreError> {
+    match &config.store.database {
+        Database::Sqlite(path) => {
+            let planned = |pending| Planned { pending, found: String::new() };
+            Ok(sqlite::inspect(path)?.0.into_iter().map(planned).collect())
+        }
+        Database::Postgres(settings) => postgres::plan(&mut postgres::connect(settings)?),
+    }
 }
 
 /// Looks at the configured database without changing it.
 pub fn inspect_store(config: &Config) -> Result<StoreReport, StoreError> {
-    let (pending, journal_mode) = schema::inspect(path(config))?;
-    let pending = pending.iter().map(|migration| migration.name.to_owned()).collect();
-    Ok(StoreReport { pending, journal_mode })
-}
-
-/// Brings an embedded database up to date. Nobody is here yet: a process that was killed could not say so.
-pub(super) fn prepare(config: &Config) -> Result<(), StoreError> {
-    let applied = migrate(config, false)?;
-    if !applied.is_empty() {
-        tracing::info!(migrations = applied.join(", "), "database migrated");
-    }
-    SqliteStore::open(path(config), Lane::Write)?.reset_presence()
-}
-
-fn path(config: &Config) -> &Path {
     match &config.store.database {
-        Database::Sqlite(path) => path,
+        Database::Sqlite(path) => {
+            let (pending, journal_mode) = sqlite::inspect(path)?;
+            Ok(StoreReport { pending, engine: Engine::Sqlite { journal_mode } })
+        }
+        Database::Postgres(settings) => {
+            let mut client = postgres::connect(settings)?;
+            let pending = postgres::inspect(&mut client)?;
+            let engine = Engine::Postgres(postgres::health(&mut client)?);
+            Ok(StoreReport { pending, engine })
+        }
     }
+}
+
+/// Brings an embedded database up to date. One that is a server is left as it is: that is for `fortifun migrate`, once for all
+/// nodes, and whatever else uses it.
+pub(super) fn prepare(config: &Config) -> Result<(), StoreError> {
+    let Database::Sqlite(path) = &config.store.database else { return Ok(()) };
+    let applied = migrate(config, &mut |_| {})?;
+    if !applied.is_empty() {
+        let names: Vec<&str> = applied.iter().map(|migration| migration.name).collect();
+        tracing::info!(migrations = names.join(", "), "database migrated");
+    }
+    // Nobody is here yet: a process that was killed could not say so.
+    SqliteStore::open(path, Lane::Write)?.reset_presence()
+}
+
+/// What a database that is a server is asked before it is used; `None` for an embedded one, which [`prepare`] has prepared.
+pub(super) fn meet(config: &Config) -> Option<Meet> {
+    let Database::Postgres(settings) = &config.store.database else { return None };
+    let settings = settings.clone();
+    Some(Box::new(move || {
+        PostgresStore::check(&settings)?;
+        PostgresStore::reset_presence(&settings)?;
+        Ok(())
+    }))
 }

@@ -11,11 +11,13 @@ use crate::config::Config;
 use crate::metrics::Registry;
 use crate::shard::inbox::{Inbox, Note};
 use crate::shard::mio_io::Clock;
-use crate::store::{Lane, StoreError, StoreErrorKind};
+use crate::store::Lane;
 use crate::wire::Encoder;
 use crate::worker::batch::BatchLimits;
 use crate::worker::{Surroundings, Worker, Workload};
 
+use super::condition::Condition;
+use super::first_answer::FirstAnswer;
 use super::stores;
 
 /// What workers are connected to.
@@ -24,6 +26,8 @@ pub(super) struct Links {
     pub(super) encoder: Encoder,
     pub(super) inboxes: Vec<Inbox>,
     pub(super) clock: Clock,
+    pub(super) condition: Arc<Condition>,
+    pub(super) answer: FirstAnswer,
 }
 
 /// Starts the write and read workers, each with a database connection of its own.
@@ -36,12 +40,12 @@ pub(super) fn start_workers(
     let batch = BatchLimits { requests: config.store.batch_max, age_ms: config.store.batch_age_ms };
     let mut threads = Vec::new();
     for (number, queue) in workload.write.into_iter().enumerate() {
-        let store = stores::open_store(config, Lane::Write)?;
+        let store = stores::open_for_worker(config, Lane::Write, &links.answer)?;
         let worker = Worker::new(store, batch, surroundings(links, metrics));
         threads.push(spawn(format!("write-{number}"), move || worker.run_writes(&queue))?);
     }
     for number in 0..config.store.read_workers {
-        let store = stores::open_store(config, Lane::Read)?;
+        let store = stores::open_for_worker(config, Lane::Read, &links.answer)?;
         let worker = Worker::new(store, batch, surroundings(links, metrics));
         let queue = workload.read.clone();
         threads.push(spawn(format!("read-{number}"), move || worker.run_reads(&queue))?);
@@ -52,7 +56,6 @@ pub(super) fn start_workers(
 fn surroundings(links: &Links, metrics: &Registry) -> Surroundings {
     let inboxes = links.inboxes.clone();
     let clock = links.clock;
-    let mut trouble: Option<StoreErrorKind> = None;
     Surroundings {
         channel: Arc::clone(&links.channel),
         encoder: links.encoder.clone(),
@@ -60,24 +63,10 @@ fn surroundings(links: &Links, metrics: &Registry) -> Surroundings {
             let shard = usize::from(answered.to.shard.0);
             inboxes[shard].push_patiently(Note::Answered(Box::new(answered)));
         }),
-        report: Box::new(move |error| log_changes(&mut trouble, error)),
+        report: links.condition.report(move || clock.now().mono),
         clock: Box::new(move || clock.now()),
         pause: Box::new(pause),
         metrics: metrics.block(),
-    }
-}
-
-/// Logs when the database begins to fail, fails otherwise, or works again; never each request.
-fn log_changes(trouble: &mut Option<StoreErrorKind>, error: Option<&StoreError>) {
-    let kind = error.map(|error| error.kind);
-    if *trouble == kind {
-        return;
-    }
-    *trouble = kind;
-    if let Some(error) = error {
-        tracing::error!(%error, "the database fails");
-    } else {
-        tracing::info!("the database works again");
     }
 }
 

@@ -28,6 +28,8 @@ pub struct StoreError {
 pub enum StoreErrorKind {
     /// Not reachable, shutting down or not taking connections; worth a retry.
     Unavailable,
+    /// It does not let this program in: a password, a name, a certificate. Whoever set them has to mend it.
+    Denied,
     /// The connection was lost while a commit was under way: it may have been stored.
     Unknown,
     /// Locked, deadlocked or not serialisable; worth an immediate retry.
@@ -49,6 +51,7 @@ impl StoreErrorKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unavailable => "unavailable",
+            Self::Denied => "denied",
             Self::Unknown => "unknown",
             Self::Contended => "contended",
             Self::TimedOut => "timed_out",

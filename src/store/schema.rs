@@ -1,24 +1,23 @@
 //! The numbered migrations, and which of them a database lacks.
 //!
-//! Each is one SQL file, built in, applied in order in a transaction of its own and recorded in `fortifun_migration`. A database
-//! that records a migration this program does not know was written by a newer one and is refused.
+//! Each is built in, applied in order and recorded in `fortifun_migration`. A database that records a migration this program does
+//! not know was written by a newer one and is refused. How they are applied is each database's own: `sqlite`, `postgres`.
 
-use std::path::Path;
+pub mod postgres;
+pub mod sqlite;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-
-use super::sqlite::connection;
-use super::{Lane, StoreError, StoreErrorKind};
-use crate::time::Timestamp;
+use super::{StoreError, StoreErrorKind};
 
 /// A migration as it is built in.
-struct Migration {
+struct Migration<Work> {
     /// Its number: 1, 2, 3 …
     id: i64,
-    /// Its file's name without the number.
+    /// Its file's or module's name without the number.
     name: &'static str,
+    /// What it does, for people; a sentence without its end.
+    what: &'static str,
     /// What it does.
-    sql: &'static str,
+    work: Work,
 }
 
 /// A migration that a database lacks.
@@ -26,123 +25,70 @@ struct Migration {
 pub struct Pending {
     /// Its number.
     pub id: i64,
-    /// Its file's name without the number.
+    /// Its name, without the number.
     pub name: &'static str,
+    /// What it does, for people; a sentence without its end.
+    pub what: &'static str,
 }
 
-/// In order, numbered from 1 without holes.
-const SQLITE: &[Migration] = &[Migration {
-    id: 1,
-    name: "initial",
-    sql: include_str!("migrations/sqlite/0001_initial.sql"),
-}];
+/// A migration that would be applied, and how much there is to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Planned {
+    /// Which.
+    pub pending: Pending,
+    /// What was found that bears on it: rows to number, indexes to make; empty where there is nothing to add.
+    pub found: String,
+}
 
-const RECORDS: &str = "CREATE TABLE IF NOT EXISTS fortifun_migration (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
-    applied_at INTEGER NOT NULL
-) STRICT";
+/// What is heard of a migration under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Another process migrates this database: it is waited for.
+    Waiting,
+    /// This one comes next.
+    Applying(Pending),
+    /// Others' transactions hold what the migration needs: it lets go and tries again, so that nobody queues behind it.
+    Busy,
+    /// An index is made, beside the writers.
+    Indexing(&'static str),
+    /// Messages are given their places.
+    Numbering {
+        /// Those that have theirs.
+        done: u64,
+        /// Those there were when this run began to number; others may have come since.
+        total: u64,
+    },
+}
 
-/// The migrations that the database lacks, in order; none where it is current.
-///
-/// # Errors
-///
-/// [`StoreErrorKind::Schema`] where it is newer than this program.
-pub fn plan(connection: &Connection) -> Result<Vec<Pending>, StoreError> {
-    let has_records = connection
-        .query_row(
-            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'fortifun_migration'",
-            [],
-            |_| Ok(()),
-        )
-        .optional()?;
-    if has_records.is_none() {
-        return missing(SQLITE, &[]);
+impl<Work> Migration<Work> {
+    fn pending(&self) -> Pending {
+        Pending { id: self.id, name: self.name, what: self.what }
     }
-    let mut statement = connection.prepare("SELECT id FROM fortifun_migration ORDER BY id")?;
-    let applied = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
-    missing(SQLITE, &applied)
 }
 
-/// What the SQLite database at `path` lacks, and its `journal_mode`; nothing is changed or made. Where there is no file, everything
-/// is lacking and the mode is that of a database yet to be made.
-///
-/// # Errors
-///
-/// As [`plan`].
-pub fn inspect(path: &Path) -> Result<(Vec<Pending>, String), StoreError> {
-    if !path.exists() {
-        return Ok((missing(SQLITE, &[])?, "wal".to_owned()));
-    }
-    let connection = connection::open(path, Lane::Read)?;
-    let journal_mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-    Ok((plan(&connection)?, journal_mode))
-}
-
-/// Applies what the SQLite database at `path` lacks, making the file (mode 0600) where there is none, and returns what was applied.
-///
-/// `progress` hears of each migration before it is applied. Several may migrate at once: each migration is applied by one.
-///
-/// # Errors
-///
-/// [`StoreErrorKind::Schema`] where the database is newer than this program or holds other tables of these names. The migration
-/// that failed left nothing; those before it stand.
-pub fn migrate(
-    path: &Path,
-    now: Timestamp,
-    progress: &mut dyn FnMut(&Pending),
-) -> Result<Vec<Pending>, StoreError> {
-    let mut connection = connection::create(path)?;
-    let mut applied = Vec::new();
-    while let Some(next) = plan(&connection)?.first() {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Another migrator may have been faster: what is lacking is asked again under the lock.
-        if plan(&transaction)?.first() != Some(next) {
-            continue;
-        }
-        progress(next);
-        apply(&transaction, next, now).map_err(|error| StoreError {
-            kind: if error.kind == StoreErrorKind::Internal {
-                StoreErrorKind::Schema
-            } else {
-                error.kind
-            },
-            detail: format!("migration {} ({}): {}", next.id, next.name, error.detail),
-        })?;
-        transaction.commit()?;
-        applied.push(*next);
-    }
-    Ok(applied)
-}
-
-/// Refuses a database that is not exactly what this program was built for.
-///
-/// # Errors
-///
-/// [`StoreErrorKind::Schema`], saying what is lacking or how much newer the database is.
-pub fn check(connection: &Connection) -> Result<(), StoreError> {
-    match plan(connection)?.first() {
+/// Refuses a database that lacks something.
+fn current(pending: &[Pending]) -> Result<(), StoreError> {
+    match pending.first() {
         None => Ok(()),
-        Some(Pending { id, name }) => Err(StoreError {
+        Some(Pending { id, name, .. }) => Err(StoreError {
             kind: StoreErrorKind::Schema,
             detail: format!("the database lacks migration {id} ({name}): run `fortifun migrate`"),
         }),
     }
 }
 
-fn apply(connection: &Connection, next: &Pending, now: Timestamp) -> Result<(), StoreError> {
-    let migration = SQLITE.iter().find(|ours| ours.id == next.id).expect("pending ones are ours");
-    connection.execute_batch(RECORDS)?;
-    connection.execute_batch(migration.sql)?;
-    connection.execute(
-        "INSERT INTO fortifun_migration (id, name, applied_at) VALUES (?1, ?2, ?3)",
-        params![migration.id, migration.name, now],
-    )?;
-    Ok(())
+/// An error that says in which migration; what a statement of it broke is the schema's.
+fn inside(pending: &Pending, StoreError { kind, detail }: StoreError) -> StoreError {
+    let kind = match kind {
+        StoreErrorKind::Internal | StoreErrorKind::Poisoned => StoreErrorKind::Schema,
+        kind => kind,
+    };
+    let detail = format!("migration {} ({}): {detail}", pending.id, pending.name);
+    StoreError { kind, detail }
 }
 
-/// Which of `ours` are not in `applied`.
-fn missing(ours: &[Migration], applied: &[i64]) -> Result<Vec<Pending>, StoreError> {
+/// Which of `ours` are not in `applied`, in order.
+fn missing<Work>(ours: &[Migration<Work>], applied: &[i64]) -> Result<Vec<Pending>, StoreError> {
     let newest = ours.last().map_or(0, |migration| migration.id);
     if let Some(theirs) = applied.iter().find(|id| **id > newest) {
         return Err(StoreError {
@@ -153,92 +99,37 @@ fn missing(ours: &[Migration], applied: &[i64]) -> Result<Vec<Pending>, StoreErr
             ),
         });
     }
-    let lacks = |migration: &&Migration| !applied.contains(&migration.id);
-    let pending = |migration: &Migration| Pending { id: migration.id, name: migration.name };
-    Ok(ours.iter().filter(lacks).map(pending).collect())
+    let lacks = |migration: &&Migration<Work>| !applied.contains(&migration.id);
+    Ok(ours.iter().filter(lacks).map(Migration::pending).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NOW: Timestamp = Timestamp(1_704_067_200_000_000);
-
-    fn quiet(_: &Pending) {}
-
-    #[test]
-    fn migrations_are_numbered_from_1_without_holes() {
-        for (migration, id) in SQLITE.iter().zip(1..) {
-            assert_eq!(migration.id, id);
-        }
-    }
+    const OURS: &[Migration<()>] = &[
+        Migration { id: 1, name: "one", what: "does one thing", work: () },
+        Migration { id: 2, name: "two", what: "does another", work: () },
+    ];
 
     #[test]
-    fn a_second_migration_finds_nothing_to_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("db.sqlite3");
-        assert_eq!(inspect(&path).unwrap().0.len(), SQLITE.len());
-        assert!(!path.exists(), "looking makes nothing");
-        let mut heard = Vec::new();
-        let applied = migrate(&path, NOW, &mut |next| heard.push(*next)).unwrap();
-        assert_eq!(applied.len(), SQLITE.len());
-        assert_eq!(heard, applied);
-        assert_eq!(migrate(&path, NOW, &mut quiet), Ok(Vec::new()));
-        assert_eq!(inspect(&path), Ok((Vec::new(), "wal".to_owned())));
-        check(&Connection::open(&path).unwrap()).unwrap();
-    }
-
-    #[test]
-    fn what_is_lacking_is_named_before_it_is_applied() {
-        let connection = Connection::open_in_memory().unwrap();
-        assert_eq!(plan(&connection).unwrap().len(), SQLITE.len());
-        let error = check(&connection).unwrap_err();
+    fn what_is_missing_is_told_in_order_and_what_is_newer_is_refused_by_both_numbers() {
+        let ids = |applied: &[i64]| {
+            missing(OURS, applied).map(|pending| pending.iter().map(|p| p.id).collect())
+        };
+        assert_eq!(ids(&[]), Ok(vec![1, 2]));
+        assert_eq!(ids(&[1]), Ok(vec![2]));
+        assert_eq!(ids(&[2, 1]), Ok(vec![]));
+        let error = ids(&[1, 2, 900]).unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Schema);
-        assert!(error.detail.contains("lacks migration 1 (initial)"), "{error}");
+        assert!(error.detail.contains("900") && error.detail.contains("up to 2"), "{error}");
     }
 
     #[test]
-    fn a_newer_database_is_refused_by_both_numbers() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("db.sqlite3");
-        migrate(&path, NOW, &mut quiet).unwrap();
-        let connection = Connection::open(&path).unwrap();
-        connection.execute("INSERT INTO fortifun_migration VALUES (900, 'later', 0)", []).unwrap();
-        for refusal in [migrate(&path, NOW, &mut quiet).map(drop), check(&connection)] {
-            let error = refusal.unwrap_err();
-            assert_eq!(error.kind, StoreErrorKind::Schema);
-            let ours = format!("up to {}", SQLITE.len());
-            assert!(error.detail.contains("900") && error.detail.contains(&ours), "{error}");
-        }
-    }
-
-    #[test]
-    fn of_many_migrators_at_once_one_applies_each_migration() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("db.sqlite3");
-        let applied: usize = std::thread::scope(|scope| {
-            let migrators: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| migrate(&path, NOW, &mut quiet).unwrap().len()))
-                .collect();
-            migrators.into_iter().map(|migrator| migrator.join().unwrap()).sum()
-        });
-        assert_eq!(applied, SQLITE.len());
-    }
-
-    #[test]
-    fn a_migration_that_fails_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("db.sqlite3");
-        let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("CREATE TABLE matching_match (id INTEGER PRIMARY KEY)").unwrap();
-        let error = migrate(&path, NOW, &mut quiet).unwrap_err();
+    fn a_database_that_lacks_something_is_refused_with_the_command() {
+        assert_eq!(current(&[]), Ok(()));
+        let error = current(&missing(OURS, &[1]).unwrap()).unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Schema);
-        assert!(error.detail.contains("migration 1 (initial)"), "{error}");
-        let tables: i64 = connection
-            .query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| {
-                row.get(0)
-            })
-            .unwrap();
-        assert_eq!(tables, 1);
+        assert!(error.detail.contains("2 (two)") && error.detail.contains("fortifun migrate"));
     }
 }

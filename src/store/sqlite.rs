@@ -42,7 +42,7 @@ impl SqliteStore {
     /// newer than this program.
     pub fn open(path: &Path, lane: Lane) -> Result<Self, StoreError> {
         let connection = connection::open(path, lane)?;
-        schema::check(&connection)?;
+        schema::sqlite::check(&connection)?;
         Ok(Self { connection, lane })
     }
 
@@ -193,7 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db.sqlite3");
         let now = Timestamp(0);
-        schema::migrate(&path, now, &mut |_| ()).unwrap();
+        schema::sqlite::migrate(&path, now, &mut |_| ()).unwrap();
         let add = |name: &str| {
             let mut store = SqliteStore::open(&path, Lane::Write).unwrap();
             for n in 0..100 {

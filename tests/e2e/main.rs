@@ -10,15 +10,22 @@
     reason = "a test that cannot go on fails, and tests have a clock"
 )]
 
+mod adopt;
 mod auth;
 mod bad_input;
 mod chat;
 mod crash;
 mod descriptors;
 mod drain;
+mod first_answer;
 mod http;
 mod limits;
 mod matching;
 mod ops;
 mod rest;
 mod support;
+
+use support::server::Over;
+
+/// Where the servers of these tests keep what they are told.
+const OVER: Over = Over::Sqlite;

@@ -157,8 +157,7 @@ fn a_thousand_pairs_who_like_each_other_at_once_are_a_thousand_matches() {
     println!("{PAIRS} pairs: completed by the first {first}, by the second {second}");
     assert_eq!(first + second, PAIRS, "one like of each pair completed its match");
     assert!(first >= 10 && second >= 10, "both orders: {first} {second}");
-    let database = rusqlite::Connection::open(server.database()).unwrap();
-    let count = |sql: &str| database.query_one(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    let count = |sql: &str| server.count(sql);
     let pairs_i64 = PAIRS as i64;
     assert_eq!(count("SELECT count(*) FROM matching_match"), pairs_i64);
     assert_eq!(count("SELECT count(*) FROM conversations_conversation"), pairs_i64);

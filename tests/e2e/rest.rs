@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::http::request;
+use crate::support::server::UNLIMITED;
 use crate::support::users::Pair;
 use crate::support::{Http, Server, Ws};
 
@@ -76,7 +77,7 @@ fn conversations_are_opened_listed_and_shown() {
 
 #[test]
 fn history_is_paged_both_ways_and_names_its_next_page() {
-    let server = Server::with(&[("MESSAGES_PER_SECOND", "1000")]);
+    let server = Server::with(UNLIMITED);
     let Pair { alice, conversation, .. } = server.pair();
     let path = format!("/api/v1/conversations/{conversation}/messages/");
     let mut http = Http::connect(server.address);

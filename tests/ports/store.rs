@@ -27,7 +27,7 @@ mod settle;
 #[path = "store/world.rs"]
 mod world;
 
-use world::World;
+use world::{PostgresGround, World};
 
 /// What holds for every store, each in a world of its own.
 fn suite(make: &dyn Fn() -> World) {
@@ -64,6 +64,18 @@ fn memory_keeps_the_port() {
 #[test]
 fn sqlite_keeps_the_port() {
     suite(&world::sqlite);
+}
+
+#[test]
+fn postgres_keeps_the_port() {
+    let ground = PostgresGround::new();
+    suite(&|| ground.world());
+}
+
+#[test]
+fn postgres_agrees_with_memory() {
+    let ground = PostgresGround::new();
+    agreement::check(&|| ground.world());
 }
 
 #[test]

@@ -57,9 +57,17 @@ fn secret(key: &[u8]) -> Finding {
     }
 }
 
-pub(super) fn store(report: Result<StoreReport, StoreError>) -> Vec<Finding> {
-    let report = match report {
-        Ok(report) => report,
+/// Whether the database answers and is current.
+pub(super) fn store(report: &Result<StoreReport, StoreError>) -> Finding {
+    match report {
+        Ok(report) => match report.pending.as_slice() {
+            [] => Finding::ok("database: opens, and its tables are current"),
+            pending => {
+                let names: Vec<&str> = pending.iter().map(|lacking| lacking.name).collect();
+                let what = format!("database: lacks {}", names.join(", "));
+                Finding::fail(what, "fortifun migrate")
+            }
+        },
         Err(error) => {
             let mend = match error.kind {
                 StoreErrorKind::Schema => "install the version that wrote it, or: fortifun migrate",
@@ -68,26 +76,19 @@ pub(super) fn store(report: Result<StoreReport, StoreError>) -> Vec<Finding> {
                 }
                 _ => "look at DATABASE_URL: fortifun check-config",
             };
-            return vec![Finding::fail(format!("database: {error}"), mend)];
+            Finding::fail(format!("database: {error}"), mend)
         }
-    };
-    let schema = match report.pending.as_slice() {
-        [] => Finding::ok("database: opens, and its tables are current"),
-        pending => {
-            let what = format!("database: lacks {}", pending.join(", "));
-            Finding::fail(what, "fortifun migrate")
-        }
-    };
-    let journal = if report.journal_mode.eq_ignore_ascii_case("wal") {
+    }
+}
+
+/// SQLite's `journal_mode`.
+pub(super) fn journal(mode: &str) -> Finding {
+    if mode.eq_ignore_ascii_case("wal") {
         Finding::ok("database: write-ahead log")
     } else {
-        let what = format!(
-            "database: journal mode `{}`, so that reads wait for writes",
-            report.journal_mode
-        );
+        let what = format!("database: journal mode `{mode}`, so that reads wait for writes");
         Finding::warn(what, "sqlite3 FILE 'PRAGMA journal_mode=WAL'")
-    };
-    vec![schema, journal]
+    }
 }
 
 /// `free` is what `folder`'s disk has left for this user, bytes; `None` where it could not be asked.
@@ -149,6 +150,7 @@ pub(super) fn descriptors([soft, hard]: [u64; 2], connections_max: u64) -> Findi
 mod tests {
     use super::super::finding::Verdict::{self, Fail, Ok as Well, Warn};
     use super::*;
+    use crate::server::{Engine, Pending};
 
     fn check(finding: &Finding, verdict: Verdict, part: &str) {
         assert_eq!(finding.verdict, verdict, "{finding}");
@@ -175,16 +177,16 @@ mod tests {
 
     #[test]
     fn a_database_is_current_or_told_what_it_lacks() {
-        let report = |pending: &[&str], journal_mode: &str| {
-            let pending = pending.iter().map(|name| (*name).to_owned()).collect();
-            store(Ok(StoreReport { pending, journal_mode: journal_mode.to_owned() }))
+        let report = |pending: &[Pending]| {
+            let engine = Engine::Sqlite { journal_mode: "wal".to_owned() };
+            store(&Ok(StoreReport { pending: pending.to_vec(), engine }))
         };
-        check(&report(&[], "wal")[0], Well, "current");
-        check(&report(&[], "wal")[1], Well, "write-ahead");
-        check(&report(&["0002_seq"], "delete")[0], Fail, "lacks 0002_seq");
-        check(&report(&[], "delete")[1], Warn, "journal mode `delete`");
+        check(&report(&[]), Well, "current");
+        check(&report(&[Pending { id: 2, name: "seq", what: "" }]), Fail, "lacks seq");
+        check(&journal("WAL"), Well, "write-ahead");
+        check(&journal("delete"), Warn, "journal mode `delete`");
         let error = StoreError { kind: StoreErrorKind::Schema, detail: "newer".to_owned() };
-        check(&store(Err(error))[0], Fail, "schema: newer");
+        check(&store(&Err(error)), Fail, "schema: newer");
     }
 
     #[test]

@@ -125,7 +125,7 @@ mod tests {
     fn no_statement_is_prepared_twice() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db.sqlite3");
-        schema::migrate(&path, NOW, &mut |_| ()).unwrap();
+        schema::sqlite::migrate(&path, NOW, &mut |_| ()).unwrap();
         let mut store = SqliteStore::open(&path, Lane::Write).unwrap();
         for _ in 0..3 {
             store.commit(&requests(), NOW).unwrap();
@@ -142,7 +142,7 @@ mod tests {
     fn no_statement_scans_a_table_or_builds_an_index() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db.sqlite3");
-        schema::migrate(&path, NOW, &mut |_| ()).unwrap();
+        schema::sqlite::migrate(&path, NOW, &mut |_| ()).unwrap();
         let mut store = SqliteStore::open(&path, Lane::Write).unwrap();
         for request in requests() {
             let outcome = store.commit(std::slice::from_ref(&request), NOW).unwrap().remove(0);

@@ -9,7 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use fortifun_realtime::config::Config;
+use fortifun_fixtures::{Database, Postgres};
+use fortifun_realtime::config::{Config, Machine, Sources};
 use fortifun_realtime::server;
 use fortifun_realtime::store::{Lane, Outcome, Request};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
@@ -17,6 +18,14 @@ use tempfile::TempDir;
 
 use super::users::wall_clock;
 use super::{Answer, Http, PATIENCE, User};
+
+/// Where the servers of a test program keep what they are told, unless a test says otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(dead_code, reason = "each test program is over one of them")]
+pub(crate) enum Over {
+    Sqlite,
+    Postgres,
+}
 
 /// Signs the tokens of every server here.
 pub(crate) const SECRET: &str = "end-to-end-secret-of-32-bytes-and-more";
@@ -39,6 +48,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     settings: BTreeMap<String, String>,
     place: TempDir,
+    // Dropped after the process that uses it was killed.
+    _own: Option<Database>,
 }
 
 /// What the process wrote to stderr, line by line.
@@ -57,6 +68,26 @@ impl Server {
     /// As [`Server::start`], with further settings.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let place = tempfile::tempdir().unwrap();
+        match crate::OVER {
+            Over::Sqlite => {
+                let url = format!("sqlite:///{}", database(place.path()).display());
+                Self::over(place, None, &url, settings)
+            }
+            Over::Postgres => {
+                let own = Postgres::shared().database();
+                let url = own.url();
+                Self::over(place, Some(own), &url, settings)
+            }
+        }
+    }
+
+    /// As [`Server::with`], on the database that `url` names, as `DATABASE_URL` does. It is migrated first and outlives this
+    /// server; several may share it.
+    pub(crate) fn on(url: &str, settings: &[(&str, &str)]) -> Self {
+        Self::over(tempfile::tempdir().unwrap(), None, url, settings)
+    }
+
+    fn over(place: TempDir, own: Option<Database>, url: &str, settings: &[(&str, &str)]) -> Self {
         let mut all = BTreeMap::from(
             [
                 ("HOST", "127.0.0.1"),
@@ -64,16 +95,15 @@ impl Server {
                 ("SHARDS", "2"),
                 ("SECRET_KEY", SECRET),
                 ("CONNECTS_PER_SECOND_PER_IP", "0"),
+                ("DATABASE_URL", url),
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
-        let database = format!("sqlite:///{}", database(place.path()).display());
-        all.insert("DATABASE_URL".to_owned(), database);
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         // So that users can be added before the server is up.
-        server::migrate(&config(&all), false).unwrap();
+        server::migrate(&config(&all), &mut |_| {}).unwrap();
         let (child, log, address) = spawn(&all);
-        Self { child, log, address, settings: all, place }
+        Self { child, log, address, settings: all, place, _own: own }
     }
 
     /// Ends the process without a warning, and starts another on the same store.
@@ -85,6 +115,12 @@ impl Server {
     /// Starts another process on the same store; the one before it has ended.
     pub(crate) fn restart(&mut self) {
         (self.child, self.log, self.address) = spawn(&self.settings);
+    }
+
+    /// Another setting for the process that is started next.
+    #[allow(dead_code, reason = "only the tests over Postgres change one")]
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.insert(name.to_owned(), value.to_owned());
     }
 
     /// Ends the process without a warning.
@@ -117,9 +153,20 @@ impl Server {
         self.log.lines.lock().unwrap().0.join("\n")
     }
 
-    /// The database's file.
+    /// The file of a database of SQLite.
     pub(crate) fn database(&self) -> PathBuf {
         database(self.place.path())
+    }
+
+    /// The number that `sql` asks of the database.
+    pub(crate) fn count(&self, sql: &str) -> i64 {
+        let url = &self.settings["DATABASE_URL"];
+        if url.starts_with("sqlite:") {
+            let database = rusqlite::Connection::open(self.database()).unwrap();
+            return database.query_one(sql, [], |row| row.get(0)).unwrap();
+        }
+        let mut client = postgres::Client::connect(url, postgres::NoTls).unwrap();
+        client.query_one(sql, &[]).unwrap().get(0)
     }
 
     /// Runs `fortifun` with the settings of this server; returns the first line it printed.
@@ -223,8 +270,14 @@ fn database(place: &Path) -> PathBuf {
 }
 
 fn config(settings: &BTreeMap<String, String>) -> Config {
-    let pairs: Vec<_> = settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    Config::from_pairs(&pairs).unwrap()
+    Config::load(&Sources {
+        file: None,
+        env: &|name| settings.get(name).cloned(),
+        flags: &BTreeMap::new(),
+        read_file: &|path| std::fs::read_to_string(path).map_err(|error| error.to_string()),
+        machine: Machine { cores: 2, descriptors_max: 20_000, random: [7; 32] },
+    })
+    .unwrap()
 }
 
 /// Starts the process; returns when it listens.

@@ -1,15 +1,20 @@
 //! A store in a world of its own, and the words that the rules speak in.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::path::PathBuf;
 
+use fortifun_fixtures::{Database, Postgres};
+use fortifun_realtime::config::{PostgresSettings, Secret, TlsMode};
 use fortifun_realtime::model::{ConversationId, Message, MessageId, Refused, Seq, UserId};
 use fortifun_realtime::store::memory::MemoryStore;
+use fortifun_realtime::store::postgres::PostgresStore;
 use fortifun_realtime::store::sqlite::SqliteStore;
 use fortifun_realtime::store::{
     Failure, Lane, Made, Open, Opened, Outcome, Reply, Request, Store, StoreErrorKind, schema,
 };
 use fortifun_realtime::time::Timestamp;
+use postgres::Client;
 use rusqlite::{Connection, Row};
 
 /// The first instant of every world.
@@ -38,6 +43,8 @@ pub(crate) trait Backdoor {
     fn deactivate(&self, user: UserId);
     /// Takes every user offline.
     fn reset_presence(&self);
+    /// Gives the ids out again that a batch took and did not keep, where the store counts them as gone.
+    fn rewind(&self) {}
 }
 
 /// What is stored.
@@ -75,10 +82,45 @@ pub(crate) fn memory() -> World {
 pub(crate) fn sqlite() -> World {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db.sqlite3");
-    schema::migrate(&path, BEGINNING, &mut |_| ()).unwrap();
+    schema::sqlite::migrate(&path, BEGINNING, &mut |_| ()).unwrap();
     let file = path.clone();
     let open: Open = std::sync::Arc::new(move |lane| Ok(Box::new(SqliteStore::open(&file, lane)?)));
     World::new(open, Box::new(SqliteFile(path)), Box::new(folder))
+}
+
+/// A migrated Postgres database for worlds that come one after the other: to make one takes longer than most rules do.
+pub(crate) struct PostgresGround(Database);
+
+impl PostgresGround {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        let database = Postgres::shared().database();
+        schema::postgres::migrate(&mut database.connect(), BEGINNING, &mut |_| ()).unwrap();
+        Self(database)
+    }
+
+    /// A Postgres store that is as empty as the first. The world before must be gone.
+    pub(crate) fn world(&self) -> World {
+        let mut admin = self.0.connect();
+        admin
+            .batch_execute(
+                "TRUNCATE accounts_user, accounts_user_blocked_users, accounts_user_liked_users,
+                     conversations_conversation, conversations_conversation_participants,
+                     conversations_message, conversations_messageread, matching_match
+                 RESTART IDENTITY CASCADE",
+            )
+            .unwrap();
+        let settings = PostgresSettings {
+            url: Secret::new(&self.0.url()),
+            tls: TlsMode::Disable,
+            ca_file: None,
+            connect_timeout_ms: 10_000,
+            statement_timeout_ms: 10_000,
+        };
+        let open: Open =
+            std::sync::Arc::new(move |lane| Ok(Box::new(PostgresStore::new(&settings, lane))));
+        World::new(open, Box::new(PostgresDatabase(RefCell::new(admin))), Box::new(()))
+    }
 }
 
 impl World {
@@ -91,7 +133,10 @@ impl World {
     /// Commits a batch, a second after the last call.
     pub(crate) fn commit(&mut self, batch: &[Request]) -> Result<Vec<Outcome>, StoreErrorKind> {
         self.now = self.now.plus_ms(1_000);
-        self.writer.commit(batch, self.now).map_err(|error| error.kind)
+        self.writer.commit(batch, self.now).map_err(|error| {
+            self.backdoor.rewind();
+            error.kind
+        })
     }
 
     /// What was stored of a batch that was committed at `at`, if it was; and that asking changed no row.
@@ -350,5 +395,81 @@ impl Backdoor for SqliteFile {
 
     fn reset_presence(&self) {
         SqliteStore::open(&self.0, Lane::Write).unwrap().reset_presence().unwrap();
+    }
+}
+
+/// A superuser in the database of a Postgres store.
+struct PostgresDatabase(RefCell<Client>);
+
+impl PostgresDatabase {
+    fn rows<T>(&self, sql: &str, map: impl FnMut(postgres::Row) -> T) -> Vec<T> {
+        self.0.borrow_mut().query(sql, &[]).unwrap().into_iter().map(map).collect()
+    }
+}
+
+impl Backdoor for PostgresDatabase {
+    fn tables(&self) -> Tables {
+        let users = |row: postgres::Row| (UserId(row.get(0)), UserId(row.get(1)));
+        Tables {
+            messages: self.rows(
+                "SELECT conversation_id, seq, id, sender_id, content, is_read, client_id
+                 FROM conversations_message ORDER BY conversation_id, seq",
+                |row| Line {
+                    conversation: ConversationId(row.get(0)),
+                    seq: Seq(row.get(1)),
+                    id: MessageId(row.get(2)),
+                    sender: UserId(row.get(3)),
+                    content: row.get(4),
+                    is_read: row.get(5),
+                    client_id: row.get(6),
+                },
+            ),
+            conversations: self
+                .rows("SELECT id FROM conversations_conversation ORDER BY id", |row| {
+                    ConversationId(row.get(0))
+                }),
+            reads: self.rows(
+                "SELECT message_id, user_id FROM conversations_messageread ORDER BY 1, 2",
+                |row| (MessageId(row.get(0)), UserId(row.get(1))),
+            ),
+            matches: self.rows(
+                "SELECT user1_id, user2_id, is_active FROM matching_match ORDER BY 1, 2",
+                |row| (UserId(row.get(0)), UserId(row.get(1)), row.get(2)),
+            ),
+            likes: self.rows(
+                "SELECT from_user_id, to_user_id FROM accounts_user_liked_users ORDER BY 1, 2",
+                users,
+            ),
+            blocks: self.rows(
+                "SELECT from_user_id, to_user_id FROM accounts_user_blocked_users ORDER BY 1, 2",
+                users,
+            ),
+        }
+    }
+
+    fn deactivate(&self, user: UserId) {
+        let sql = "UPDATE accounts_user SET is_active = false WHERE id = $1";
+        self.0.borrow_mut().execute(sql, &[&user.0]).unwrap();
+    }
+
+    fn reset_presence(&self) {
+        // The store's own way leaves users alone while any connection of a node lives, as one does here.
+        let sql = "UPDATE accounts_user SET is_online = false WHERE is_online";
+        self.0.borrow_mut().execute(sql, &[]).unwrap();
+    }
+
+    fn rewind(&self) {
+        for table in [
+            "accounts_user",
+            "conversations_conversation",
+            "conversations_message",
+            "matching_match",
+        ] {
+            let sql = format!(
+                "SELECT setval(pg_get_serial_sequence('{table}', 'id'),
+                               coalesce(max(id), 0) + 1, false) FROM {table}"
+            );
+            self.0.borrow_mut().query(&sql, &[]).unwrap();
+        }
     }
 }
