@@ -1,9 +1,12 @@
 //! The command line.
 
+mod commits;
+
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::commits::Commits;
 use crate::pairs::Pair;
 
 const LONG_ABOUT: &str = "\
@@ -53,6 +56,12 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Opens a conversation for each pair of users, through the REST API.
     Seed(Seed),
+    /// Durable messages a second, end to end through sockets, beside the same with one commit a message and beside what the
+    /// store's own bench reaches without sockets.
+    ///
+    /// Starts all that it needs: a private Postgres with `fsync` and `synchronous_commit` on, and the server, again for each
+    /// round. Each sender sends its next message when its last one was echoed.
+    Commits(Commits),
 }
 
 /// The server and the key of its tokens.

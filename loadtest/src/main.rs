@@ -11,6 +11,7 @@ mod args;
 mod clock;
 mod faults;
 mod http;
+mod launch;
 mod ledger;
 mod order;
 mod output;
@@ -19,6 +20,7 @@ mod pairs;
 mod procfs;
 mod rest;
 mod run;
+mod scrape;
 mod stored;
 mod swarm;
 mod target;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         args::Command::Crash(args) => run::crash::run(&args, &clock),
         args::Command::Verify(args) => run::verify::run(&args),
         args::Command::Seed(args) => run::seed::run(&args, &clock),
+        args::Command::Commits(args) => run::commits::run(&args, &clock),
     };
     match report {
         Ok(report) => {

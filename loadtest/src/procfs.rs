@@ -1,5 +1,6 @@
 //! Figures of the server's process and of the kernel's sockets, from `/proc` (Linux, proc(5)).
 
+use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
@@ -63,6 +64,44 @@ pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs(ticks) / TICKS_PER_SECOND)
 }
 
+/// Processor time of a process and of each of its children: [`spent`] compares two of them.
+pub(crate) fn family_cpu(pid: u32) -> anyhow::Result<HashMap<u32, Duration>> {
+    let mut times = HashMap::from([(pid, cpu(pid)?)]);
+    for entry in fs::read_dir("/proc").context("cannot read /proc")?.filter_map(Result::ok) {
+        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // One that ends meanwhile is not counted.
+        if parent(child) == Some(pid)
+            && let Ok(time) = cpu(child)
+        {
+            times.insert(child, time);
+        }
+    }
+    Ok(times)
+}
+
+/// What the processes of `after` spent since `before`. One that is only in `before` has ended, and what it spent is not known.
+pub(crate) fn spent(before: &HashMap<u32, Duration>, after: &HashMap<u32, Duration>) -> Duration {
+    let since = |(pid, time): (&u32, &Duration)| {
+        time.saturating_sub(before.get(pid).copied().unwrap_or_default())
+    };
+    after.iter().map(since).sum()
+}
+
+/// The parent of a process that runs `name`; `None` where there is no such process here.
+pub(crate) fn parent_of(pid: u32, name: &str) -> Option<u32> {
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    (comm.trim_end() == name).then(|| parent(pid))?
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // pid (name) state parent …, and a name may hold anything.
+    let (_, behind) = stat.rsplit_once(") ")?;
+    behind.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// How many descriptors this process may have.
 pub(crate) fn descriptors_max() -> u64 {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
@@ -104,6 +143,22 @@ mod tests {
         assert_eq!(number_after("VmHWM: 9 kB\nVmRSS:\t  1300 kB\n", "VmRSS:"), Some(1_300));
         let stat = "7 (a) b) R 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 4242 1 2";
         assert_eq!(ticks(stat), Some(300));
+    }
+
+    #[test]
+    fn what_a_family_spent_is_counted_by_process() {
+        let ms = Duration::from_millis;
+        let before = HashMap::from([(1, ms(10)), (2, ms(5))]);
+        let after = HashMap::from([(1, ms(14)), (3, ms(2))]);
+        assert_eq!(spent(&before, &after), ms(6));
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let family = family_cpu(std::process::id()).unwrap();
+        let found = parent_of(child.id(), "sleep");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(family.contains_key(&child.id()) && family.contains_key(&std::process::id()));
+        assert_eq!(found, Some(std::process::id()));
+        assert_eq!(parent_of(std::process::id(), "no such program"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 pub(crate) mod chat;
+pub(crate) mod commits;
 pub(crate) mod crash;
 pub(crate) mod idle;
 pub(crate) mod likes;

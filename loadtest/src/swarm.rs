@@ -153,6 +153,7 @@ impl Swarm {
                 session.is_ready = true;
                 self.ready.push_back(key);
             }
+            session.is_ending |= event.is_read_closed() || event.is_error();
         }
         Ok(())
     }
@@ -262,6 +263,11 @@ impl Swarm {
                 self.buffer[..held].copy_from_slice(&session.tail);
                 session.tail = Vec::new();
                 self.current = Some((key, 0..held + received));
+                // Linux: a read that does not fill its buffer has taken all there was, and what comes later is a new edge
+                // (epoll(7)). An end has been told already.
+                if held + received < self.buffer.len() && !session.is_ending {
+                    return None;
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

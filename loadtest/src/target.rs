@@ -8,6 +8,9 @@ use crate::args::Server;
 use crate::clock;
 use crate::token::Signer;
 
+/// How long tokens for a server of this run's own are valid.
+const LOCAL_TTL_S: u64 = 86_400;
+
 /// Where the server is and how tokens for it are signed.
 pub(crate) struct Target {
     /// Its first address.
@@ -38,6 +41,12 @@ impl Target {
         ensure!(!secret.is_empty(), "the secret is empty");
         let signer = Signer::new(secret.as_bytes(), clock::unix().as_secs(), server.token_ttl_s);
         Ok(Self { address, host, signer })
+    }
+
+    /// A server of this run's own, for whose users `secret` signs.
+    pub(crate) fn local(address: SocketAddr, secret: &str) -> Self {
+        let signer = Signer::new(secret.as_bytes(), clock::unix().as_secs(), LOCAL_TTL_S);
+        Self { address, host: address.to_string(), signer }
     }
 
     /// The address that client `n` of many binds, `sources` different ones in turn from 127.0.0.1 on, each with ports and limits

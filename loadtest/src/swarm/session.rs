@@ -18,6 +18,8 @@ pub(super) struct Session {
     pub(super) tail: Vec<u8>,
     /// True exactly when it stands in the swarm's list.
     pub(super) is_ready: bool,
+    /// True exactly when the system has told of an end: it is read up to it.
+    pub(super) is_ending: bool,
     /// Encoded frames that are to be sent, of which `sent` bytes are.
     out: Vec<u8>,
     sent: usize,
@@ -63,6 +65,7 @@ impl Session {
             phase: Phase::Handshaking(Box::new(Asked { accept_key, is_v1: upgrade.is_v1 })),
             tail: Vec::new(),
             is_ready: false,
+            is_ending: false,
             out,
             sent: 0,
             fragments: Assembler::default(),
