@@ -18,11 +18,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-pub use database::{Database, PostgresSettings, TlsMode};
+pub use database::{Database, PostgresSettings};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use kinds::{
     AuthSettings, ChatLimits, ConnLimits, LogLevel, LogSettings, NetSettings, Rate, StoreSettings,
 };
+pub use postgres_url::TlsMode;
 pub use secret::{REDACTED, Secret, redact_url};
 pub use settings::{Fallback, Key, Kind, SETTINGS, Setting, groups, markdown};
 pub use sources::{Machine, Sources};

@@ -8,6 +8,7 @@ mod page;
 mod signals;
 mod stores;
 mod threads;
+mod workers;
 
 use std::io;
 use std::net::SocketAddr;
@@ -108,10 +109,10 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     let encoder = Encoder::new(&config.net.media_url);
     let condition = Condition::of(stores::place(&config));
     let answer = FirstAnswer::awaited();
-    let workers = threads::start_workers(
+    let workers = workers::start(
         &config,
         workload,
-        &threads::Links {
+        &workers::Links {
             channel: Arc::clone(&channel),
             encoder: encoder.clone(),
             inboxes: inboxes.clone(),

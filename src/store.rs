@@ -5,6 +5,7 @@
 
 mod error;
 pub mod memory;
+mod place;
 pub mod postgres;
 pub mod schema;
 mod settle;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use postgres::config::Host;
 
-use super::postgres_url::PostgresUrl;
+use super::postgres_url::{PostgresUrl, TlsMode};
 use super::secret::Secret;
 
 /// A database.
@@ -30,21 +30,6 @@ pub struct PostgresSettings {
     pub connect_timeout_ms: u64,
     /// How long a statement may run, ms.
     pub statement_timeout_ms: u64,
-}
-
-/// What `sslmode` says, in libpq's words and meaning.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TlsMode {
-    /// Never encrypted.
-    Disable,
-    /// Encrypted where the server can; nobody is verified.
-    Prefer,
-    /// Always encrypted; nobody is verified, unless there is a CA file: then as `VerifyCa`.
-    Require,
-    /// Always encrypted; the certificate must be of a trusted authority.
-    VerifyCa,
-    /// Always encrypted; the certificate must be of a trusted authority and name the host.
-    VerifyFull,
 }
 
 /// What a URL says by itself, before other settings are looked at.
@@ -93,19 +78,6 @@ impl PostgresSettings {
             .expect("a String takes what is written to it");
         }
         place
-    }
-}
-
-impl TlsMode {
-    /// The word of `sslmode`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::Prefer => "prefer",
-            Self::Require => "require",
-            Self::VerifyCa => "verify-ca",
-            Self::VerifyFull => "verify-full",
-        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::database::TlsMode;
 use super::secret::Secret;
 
 /// Where Debian's Postgres has its socket: the host where a URL names none.
@@ -33,6 +32,34 @@ pub(super) enum RootCert {
     System,
     /// A PEM file.
     File(PathBuf),
+}
+
+/// What `sslmode` says, in libpq's words and meaning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TlsMode {
+    /// Never encrypted.
+    Disable,
+    /// Encrypted where the server can; nobody is verified.
+    Prefer,
+    /// Always encrypted; nobody is verified, unless there is a CA file: then as `VerifyCa`.
+    Require,
+    /// Always encrypted; the certificate must be of a trusted authority.
+    VerifyCa,
+    /// Always encrypted; the certificate must be of a trusted authority and name the host.
+    VerifyFull,
+}
+
+impl TlsMode {
+    /// The word of `sslmode`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
 }
 
 impl PostgresUrl {

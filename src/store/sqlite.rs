@@ -148,7 +148,7 @@ fn answer(connection: &Connection, request: &Request) -> Outcome {
     match request {
         Request::Admit { user, conversation } => people::admit(connection, *user, *conversation),
         Request::MaySpeak { user, conversation } => {
-            let place = access::Place::of(connection, *conversation, *user)?;
+            let place = access::place(connection, *conversation, *user)?;
             place.speakable()?;
             Ok(Reply::MaySpeak(place.participants()))
         }

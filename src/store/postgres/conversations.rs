@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use postgres::Row;
 
-use super::access::{self, Pair, Place};
+use super::access::{self, Pair};
 use super::append::{self, Said};
 use super::session::{Params, Session};
 use super::{rows, values};
@@ -171,7 +171,7 @@ pub(super) fn open(
 
 /// Carries out [`crate::store::Request::Leave`].
 pub(super) fn leave(session: &mut Session, conversation: ConversationId, user: UserId) -> Outcome {
-    Place::of(session, conversation, user)?.readable()?;
+    access::place(session, conversation, user)?.readable()?;
     session.run(LEAVE, &[&conversation])?;
     Ok(Reply::Left { conversation })
 }
@@ -186,7 +186,7 @@ pub(super) fn list(session: &mut Session, user: UserId, limit: usize) -> Outcome
 
 /// Answers [`crate::store::Request::Conversation`].
 pub(super) fn one(session: &mut Session, user: UserId, id: ConversationId) -> Outcome {
-    let place = Place::of(session, id, user)?;
+    let place = access::place(session, id, user)?;
     let viewer = &place.readable()?.status.user;
     Ok(Reply::Conversations(vec![view(session, viewer, id)?]))
 }

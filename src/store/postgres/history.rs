@@ -1,6 +1,6 @@
 //! A conversation's history, page by page, along the index of (conversation, seq).
 
-use super::access::Place;
+use super::access;
 use super::session::{Params, Session};
 use super::{rows, values};
 use crate::model::{ConversationId, Seq, UserId};
@@ -36,7 +36,7 @@ pub(super) fn history(
     page: Page,
     limit: usize,
 ) -> Outcome {
-    let place = Place::of(session, conversation, user)?;
+    let place = access::place(session, conversation, user)?;
     place.readable()?;
     let last_seq = place.last_seq;
     let (sql, from, to) = match page {

@@ -1,6 +1,6 @@
 //! Users: added, found, admitted, watched.
 
-use super::access::{self, Place};
+use super::access;
 use super::rows;
 use super::session::{Params, Session};
 use crate::model::{Card, ConversationId, Refused, UserId};
@@ -84,7 +84,7 @@ pub(super) fn admit(
         let user = access::active(session, user)?;
         return Ok(Reply::Admitted { user, conversation: None });
     };
-    let found = Place::of(session, id, user).and_then(|place| {
+    let found = access::place(session, id, user).and_then(|place| {
         let card = place.readable()?.status.user.clone();
         Ok((card, place))
     });

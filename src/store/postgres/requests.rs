@@ -40,7 +40,7 @@ pub(super) fn answer(session: &mut Session, request: &Request) -> Outcome {
     match request {
         Request::Admit { user, conversation } => people::admit(session, *user, *conversation),
         Request::MaySpeak { user, conversation } => {
-            let place = access::Place::of(session, *conversation, *user)?;
+            let place = access::place(session, *conversation, *user)?;
             place.speakable()?;
             Ok(Reply::MaySpeak(place.participants()))
         }

@@ -5,7 +5,8 @@ use rusqlite::{Connection, Row, params};
 use super::query;
 use super::rows::{self, STATUS_COLUMNS};
 use crate::model::{Card, ConversationId, Refused, Seq, UserId};
-use crate::store::{Failure, Status};
+use crate::store::Failure;
+use crate::store::place::{Member, Place};
 
 const PLACE: &str = concat!(
     "SELECT ",
@@ -32,90 +33,34 @@ const IS_BLOCKED: &str = "
     SELECT EXISTS (SELECT 1 FROM accounts_user_blocked_users
                    WHERE from_user_id = ?1 AND to_user_id = ?2)";
 
-/// A conversation as `asker` stands to it.
-pub(super) struct Place {
-    /// Its newest place.
-    pub(super) last_seq: Seq,
-    /// Everyone in it, by id.
-    pub(super) members: Vec<Member>,
+/// Looks without judging: see [`Place::readable`] and [`Place::speakable`].
+///
+/// # Errors
+///
+/// Refused as `ConversationNotFound` where there is none.
+pub(super) fn place(
+    connection: &Connection,
+    conversation: ConversationId,
     asker: UserId,
-    is_active: bool,
-}
-
-/// A participant.
-pub(super) struct Member {
-    /// Who, and whether they are here.
-    pub(super) status: Status,
-    /// Up to where they have read.
-    pub(super) last_read_seq: Seq,
-    is_active: bool,
-    is_blocked_by_asker: bool,
-    blocks_asker: bool,
-}
-
-impl Place {
-    /// Looks without judging: see [`Place::readable`] and [`Place::speakable`].
-    ///
-    /// # Errors
-    ///
-    /// Refused as `ConversationNotFound` where there is none.
-    pub(super) fn of(
-        connection: &Connection,
-        conversation: ConversationId,
-        asker: UserId,
-    ) -> Result<Self, Failure> {
-        let read = |row: &Row<'_>| {
-            let is_active: bool = row.get(STATUS_COLUMNS + 1)?;
-            let last_seq: Seq = row.get(STATUS_COLUMNS + 2)?;
-            let member = Member {
-                status: rows::status(row, 0)?,
-                last_read_seq: row.get(STATUS_COLUMNS)?,
-                is_active: row.get(STATUS_COLUMNS + 3)?,
-                is_blocked_by_asker: row.get(STATUS_COLUMNS + 4)?,
-                blocks_asker: row.get(STATUS_COLUMNS + 5)?,
-            };
-            Ok((is_active, last_seq, member))
+) -> Result<Place, Failure> {
+    let read = |row: &Row<'_>| {
+        let is_active: bool = row.get(STATUS_COLUMNS + 1)?;
+        let last_seq: Seq = row.get(STATUS_COLUMNS + 2)?;
+        let member = Member {
+            status: rows::status(row, 0)?,
+            last_read_seq: row.get(STATUS_COLUMNS)?,
+            is_active: row.get(STATUS_COLUMNS + 3)?,
+            is_blocked_by_asker: row.get(STATUS_COLUMNS + 4)?,
+            blocks_asker: row.get(STATUS_COLUMNS + 5)?,
         };
-        let found = query::all(connection, PLACE, params![conversation, asker], read)?;
-        let Some(&(is_active, last_seq, _)) = found.first() else {
-            return Err(Refused::ConversationNotFound.into());
-        };
-        let members = found.into_iter().map(|(_, _, member)| member).collect();
-        Ok(Self { last_seq, members, asker, is_active })
-    }
-
-    /// The asker's own row, where they take part, the conversation is active and nobody in it blocks them.
-    pub(super) fn readable(&self) -> Result<&Member, Refused> {
-        let own = self.own()?;
-        let is_blocked = self.members.iter().any(|member| member.blocks_asker);
-        if is_blocked { Err(Refused::NotParticipant) } else { Ok(own) }
-    }
-
-    /// The asker's own row, where they take part, the conversation is active and there is no block either way.
-    pub(super) fn speakable(&self) -> Result<&Member, Refused> {
-        let own = self.own()?;
-        if self.is_silent() { Err(Refused::Silenced) } else { Ok(own) }
-    }
-
-    /// True exactly when somebody here blocks the asker or is blocked by them.
-    pub(super) fn is_silent(&self) -> bool {
-        self.members.iter().any(|member| member.blocks_asker || member.is_blocked_by_asker)
-    }
-
-    /// Everyone here, by id.
-    pub(super) fn participants(&self) -> Vec<UserId> {
-        self.members.iter().map(|member| member.status.user.id).collect()
-    }
-
-    fn own(&self) -> Result<&Member, Refused> {
-        if !self.is_active {
-            return Err(Refused::ConversationNotFound);
-        }
-        let is_own = |member: &&Member| member.status.user.id == self.asker;
-        let own = self.members.iter().find(is_own).ok_or(Refused::NotParticipant)?;
-        // Whoever was deactivated is nobody, whatever their token says.
-        if own.is_active { Ok(own) } else { Err(Refused::UserNotFound) }
-    }
+        Ok((is_active, last_seq, member))
+    };
+    let found = query::all(connection, PLACE, params![conversation, asker], read)?;
+    let Some(&(is_active, last_seq, _)) = found.first() else {
+        return Err(Refused::ConversationNotFound.into());
+    };
+    let members = found.into_iter().map(|(_, _, member)| member).collect();
+    Ok(Place { last_seq, members, asker, is_active })
 }
 
 /// The card of an active user.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::access::Place;
+use super::access;
 use super::{query, rows};
 use crate::model::{Card, ConversationId, Message, MessageId, UserId};
 use crate::store::{Failure, Outcome, Reply};
@@ -46,7 +46,7 @@ pub(super) fn append(
     said: &Said<'_>,
     now: Timestamp,
 ) -> Outcome {
-    let place = Place::of(connection, said.conversation, sender)?;
+    let place = access::place(connection, said.conversation, sender)?;
     // A repeat is told what was stored even where its sender may not speak any more: it was.
     let stored = known(connection, sender, said)?;
     let duplicate = stored.is_some();

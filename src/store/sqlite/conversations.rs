@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row, params};
 
-use super::access::{self, Place};
+use super::access;
 use super::append::{self, Said};
 use super::{query, rows, values};
 use crate::model::{Card, Conversation, ConversationId, Refused, UserId};
@@ -160,7 +160,7 @@ pub(super) fn leave(
     conversation: ConversationId,
     user: UserId,
 ) -> Outcome {
-    Place::of(connection, conversation, user)?.readable()?;
+    access::place(connection, conversation, user)?.readable()?;
     query::run(connection, LEAVE, [conversation])?;
     Ok(Reply::Left { conversation })
 }
@@ -176,7 +176,7 @@ pub(super) fn list(connection: &Connection, user: UserId, limit: usize) -> Outco
 
 /// Answers [`crate::store::Request::Conversation`].
 pub(super) fn one(connection: &Connection, user: UserId, id: ConversationId) -> Outcome {
-    Place::of(connection, id, user)?.readable()?;
+    access::place(connection, id, user)?.readable()?;
     Ok(Reply::Conversations(vec![view(connection, user, id)?]))
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::access::Place;
+use super::access;
 use super::{query, rows, values};
 use crate::model::{ConversationId, Seq, UserId};
 use crate::store::{Outcome, Page, Reply};
@@ -33,7 +33,7 @@ pub(super) fn history(
     page: Page,
     limit: usize,
 ) -> Outcome {
-    let place = Place::of(connection, conversation, user)?;
+    let place = access::place(connection, conversation, user)?;
     place.readable()?;
     let (sql, from) = match page {
         Page::Latest => (BEFORE, Seq(i64::MAX)),

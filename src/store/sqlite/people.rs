@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::access::{self, Place};
+use super::access;
 use super::{query, rows, values};
 use crate::model::{Card, ConversationId, Refused, UserId};
 use crate::store::{Admission, Outcome, Reply};
@@ -104,7 +104,7 @@ pub(super) fn admit(
     let Some(id) = conversation else {
         return Ok(Reply::Admitted { user: card, conversation: None });
     };
-    let place = Place::of(connection, id, user)?;
+    let place = access::place(connection, id, user)?;
     place.readable()?;
     let silenced = place.is_silent();
     let last_seq = place.last_seq;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::access::Place;
+use super::access;
 use super::query;
 use crate::model::{ConversationId, MessageId, Refused, Seq, UserId};
 use crate::store::{Outcome, Reply};
@@ -33,7 +33,7 @@ pub(super) fn mark_read(
     message: MessageId,
     now: Timestamp,
 ) -> Outcome {
-    let place = Place::of(connection, conversation, reader)?;
+    let place = access::place(connection, conversation, reader)?;
     let own = place.readable()?;
     let up_to: Option<Seq> =
         query::first(connection, SEQ, params![message, conversation], |row| row.get(0))?;
