@@ -3,6 +3,7 @@
 //!
 //! Implementations live in `channel/`; they are named in `server.rs` only.
 
+pub mod bus;
 pub mod memory;
 pub mod registry;
 

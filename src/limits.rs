@@ -33,6 +33,13 @@ pub const WRITE_QUEUE_MAX: usize = 1_024;
 /// Requests that wait for the read workers.
 pub const READ_QUEUE_MAX: usize = 1_024;
 
+/// A message on the bus as it travels, and the text that clients get of it, bytes.
+pub const BUS_MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// Maps and lists within each other in a message on the bus, the message itself included.
+pub const BUS_DEPTH_MAX: usize = 64;
+/// Values in a message on the bus, maps and lists included.
+pub const BUS_VALUES_MAX: usize = 65_536;
+
 /// Tries of one batch that others' transactions stand in the way of.
 pub const COMMIT_TRIES_MAX: u32 = 5;
 /// How long a worker asks what became of a batch whose end was not told, before it tells the askers that it does not know.

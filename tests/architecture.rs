@@ -30,6 +30,7 @@ const SANS_IO: &[&str] = &[
     "src/time",
     "src/wire",
     "src/worker/batch",
+    "src/channel/bus",
     "src/channel/registry",
     "src/shard/core",
     "src/shard/timers",
