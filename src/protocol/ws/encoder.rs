@@ -52,6 +52,29 @@ pub fn text_with(payload_capacity: usize, fill: impl FnOnce(&mut Vec<u8>)) -> By
     frame
 }
 
+/// The text of a whole unmasked text frame, as the functions above make it; `None` where `frame` is no such frame.
+pub fn text_of(frame: &[u8]) -> Option<&str> {
+    let (&[first, short], rest) = frame.split_first_chunk()?;
+    if first != FIN | Opcode::Text as u8 {
+        return None;
+    }
+    let (len, payload) = match short {
+        LEN_16 => {
+            let (len, payload) = rest.split_first_chunk()?;
+            (u64::from(u16::from_be_bytes(*len)), payload)
+        }
+        LEN_64 => {
+            let (len, payload) = rest.split_first_chunk()?;
+            (u64::from_be_bytes(*len), payload)
+        }
+        short => (u64::from(short), rest),
+    };
+    if payload.len() as u64 != len {
+        return None;
+    }
+    std::str::from_utf8(payload).ok()
+}
+
 /// A ping. What `payload` has beyond 125 bytes is left out.
 pub fn ping(payload: &[u8]) -> Bytes {
     if payload.is_empty() { Bytes::from_static(PING) } else { control(Opcode::Ping, payload) }
@@ -165,6 +188,24 @@ mod tests {
                 let filled = text_with(capacity, |out| out.extend_from_slice(payload.as_bytes()));
                 assert_eq!(filled, text(&payload), "{len} bytes, room for {capacity}");
             }
+        }
+    }
+
+    #[test]
+    fn a_text_is_read_back_and_nothing_else_is() {
+        for len in [0, 1, 125, 126, 65_535, 65_536] {
+            let payload = "x".repeat(len);
+            let frame = text(&payload);
+            assert_eq!(text_of(&frame), Some(&*payload));
+            assert_eq!(text_of(&frame[..frame.len() - 1]), None, "cut");
+            assert_eq!(text_of(&[&frame[..], b"x"].concat()), None, "something after it");
+        }
+        let mut masked = Vec::new();
+        client_frame(Opcode::Text, true, [0; 4], b"x", &mut masked);
+        for other in
+            [&b""[..], b"\x81", b"\x81\x7e\x01", PING, b"\x82\x01x", b"\x81\x01\xff", &masked]
+        {
+            assert_eq!(text_of(other), None, "{other:?}");
         }
     }
 
