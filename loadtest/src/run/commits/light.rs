@@ -1,4 +1,5 @@
-//! One sender with pauses: from send to echo, beside a bare commit of one row, beside an echo that no store is asked for.
+//! One sender with pauses: from send to echo, beside a bare commit of one row (as `psql` sends it, and prepared), beside an echo
+//! that no store is asked for.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::ws::Upgrade;
 const WARM_UP: u32 = 200;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// One row as the server stores it, in a transaction of its own.
+/// One row as the server stores it, in a transaction of its own, prepared once.
 const INSERT: &str = "INSERT INTO conversations_message \
     (content, created_at, is_read, conversation_id, sender_id, seq, client_id) \
     VALUES ($1, now(), false, $2, $3, $4, $5)";
@@ -42,7 +43,7 @@ pub(super) fn run(stage: &Stage, args: &Commits, clock: &Clock) -> anyhow::Resul
     )?;
     let mut rows = Rows::new(stage, bare, bytes)?;
     let mut echoes = Echoes::open(&target, clock, bytes)?;
-    let mut taken = [latencies(), latencies()];
+    let mut taken = [latencies(), latencies(), latencies()];
     let pause = Duration::from_millis(args.pause_ms);
     let all = WARM_UP + args.samples;
     let bar = output::bar(u64::from(all), "one at a time");
@@ -60,9 +61,11 @@ pub(super) fn run(stage: &Stage, args: &Commits, clock: &Clock) -> anyhow::Resul
         rest(&mut talk, &mut swarm)?;
         talk.say_one(&mut swarm, clock)?;
         rest(&mut talk, &mut swarm)?;
-        taken[0].saturating_record(timed(clock, || rows.commit())?);
+        taken[0].saturating_record(timed(clock, || rows.commit_text())?);
         rest(&mut talk, &mut swarm)?;
-        taken[1].saturating_record(timed(clock, || echoes.ask(clock))?);
+        taken[1].saturating_record(timed(clock, || rows.commit_prepared())?);
+        rest(&mut talk, &mut swarm)?;
+        taken[2].saturating_record(timed(clock, || echoes.ask(clock))?);
         bar.inc(1);
         if !talk.faults.is_empty() {
             break;
@@ -75,17 +78,21 @@ pub(super) fn run(stage: &Stage, args: &Commits, clock: &Clock) -> anyhow::Resul
     let mut report = Report::new("commits --light");
     check_stored(stage, &talk, &mut report.faults)?;
     report.faults.extend(talk.faults.told());
-    let [bare, socket] = taken;
+    let [bare, prepared, socket] = taken;
     report.row("messages", talk.echoed, "");
-    report.row("bare commits", bare.len(), "");
+    report.row("bare commits of each kind", bare.len(), "");
     report.latency("send to echo", &talk.echo);
     report.latency("bare commit", &bare);
+    report.latency("bare commit, prepared", &prepared);
     report.latency("echo without the store", &socket);
     report.row("commit as the server measures it, mean", commit.as_micros() as u64, "us");
     report.row("send to echo, mean", talk.echo.mean(), "us");
     report.row("bare commit, mean", bare.mean(), "us");
-    let [echo, bare] = [&talk.echo, &bare].map(|all| all.value_at_quantile(0.5) as f64);
+    report.row("bare commit, prepared, mean", prepared.mean(), "us");
+    let [echo, bare, prepared] =
+        [&talk.echo, &bare, &prepared].map(|all| all.value_at_quantile(0.5) as f64);
     report.row("send to echo to bare commit, medians", echo / bare.max(1.0), "");
+    report.row("send to echo to bare commit, prepared, medians", echo / prepared.max(1.0), "");
     Ok(report)
 }
 
@@ -115,15 +122,35 @@ impl Rows {
         Ok(Self { client, insert, pair, seq, run: run_name(), bytes })
     }
 
-    fn commit(&mut self) -> anyhow::Result<()> {
-        self.seq += 1;
-        let client_id = format!("bare-{}-{}", self.run, self.seq);
-        let content = wire::content(&client_id, self.bytes);
+    /// As `psql` sends it: one text, parsed and planned each time.
+    fn commit_text(&mut self) -> anyhow::Result<()> {
+        let (client_id, content) = self.next();
+        let Pair { conversation, users: [sender, _] } = self.pair;
+        let seq = self.seq;
+        // Neither has a quote in it.
+        let insert = format!(
+            "INSERT INTO conversations_message \
+             (content, created_at, is_read, conversation_id, sender_id, seq, client_id) \
+             VALUES ('{content}', now(), false, {conversation}, {sender}, {seq}, '{client_id}')"
+        );
+        self.client.batch_execute(&insert).context("a bare commit failed")
+    }
+
+    fn commit_prepared(&mut self) -> anyhow::Result<()> {
+        let (client_id, content) = self.next();
         let Pair { conversation, users: [sender, _] } = self.pair;
         let row: [&(dyn postgres::types::ToSql + Sync); 5] =
             [&content, &conversation, &sender, &self.seq, &client_id];
         self.client.execute(&self.insert, &row).context("a bare commit failed")?;
         Ok(())
+    }
+
+    /// The `client_id` and text of the next row.
+    fn next(&mut self) -> (String, String) {
+        self.seq += 1;
+        let client_id = format!("bare-{}-{}", self.run, self.seq);
+        let content = wire::content(&client_id, self.bytes);
+        (client_id, content)
     }
 
     /// The conversation is whole again: its place is that of its last row.
