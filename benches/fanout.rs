@@ -16,7 +16,7 @@ use fortifun_realtime::chat::{ChatLimits, Directory};
 use fortifun_realtime::conn::ConnLimits;
 use fortifun_realtime::conn::outbound::OutboundLimits;
 use fortifun_realtime::gate::Gate;
-use fortifun_realtime::ids::{ConnKey, ConversationId, Seq, ShardId, UserId};
+use fortifun_realtime::ids::{ConnKey, ConversationId, NodeId, Seq, ShardId, UserId};
 use fortifun_realtime::metrics::Registry;
 use fortifun_realtime::model::{Group, Topic};
 use fortifun_realtime::protocol::http::cors;
@@ -150,7 +150,7 @@ fn crowd() -> (Shard<BenchIo>, Arc<dyn ChannelLayer>) {
     let encoder = Encoder::new("/media/");
     let chat = chat_limits();
     let node = Node {
-        id: 1,
+        id: NodeId(1),
         gate: Gate {
             verifier: Verifier::new(&[SECRET], None, None),
             hosts: AllowedHosts::new(["localhost"]),

@@ -5,13 +5,16 @@
 
 pub mod bus;
 pub mod memory;
+pub mod redis;
 pub mod registry;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{ConnRef, Control, ConversationId, Group, Seq, ShardId, Topic};
+use crate::model::{
+    ConnRef, Control, ConversationId, Group, MessageId, Seq, ShardId, Standing, Topic, UserId,
+};
 use crate::time::Timestamp;
 
 /// A group and what its sessions get: one encoded frame that all of them share, or an order.
@@ -68,6 +71,44 @@ pub trait Sink: Send + Sync {
     /// Queues `delivery`; see [`ChannelLayer::publish`] for `patient`.
     fn accept(&self, delivery: Arc<Delivery>, patient: bool);
 }
+
+/// What a bus asks of the store, to find what it missed. Called on the bus' own thread, and may block.
+pub trait Ledger: Send {
+    /// How each of `conversations`, at most [`BUS_CHECK_MAX`](crate::limits::BUS_CHECK_MAX), stands; those that do not exist are
+    /// left out.
+    ///
+    /// # Errors
+    /// The store does not answer; nothing is known.
+    fn standings(&mut self, conversations: &[ConversationId])
+    -> Result<Vec<Standing>, Unavailable>;
+
+    /// Hands `f` the deliveries, as the worker that committed them published them to conversations and users, of every message
+    /// made at `since` or later in conversations of `users`, at most [`BUS_CHECK_MAX`](crate::limits::BUS_CHECK_MAX) of them; by
+    /// conversation and then `seq`.
+    ///
+    /// # Errors
+    /// The store does not answer; `f` may have been handed a part.
+    fn since(
+        &mut self,
+        users: &[UserId],
+        since: Timestamp,
+        f: &mut dyn FnMut(Delivery),
+    ) -> Result<(), Unavailable>;
+
+    /// The places of stored messages; those that do not exist are left out.
+    ///
+    /// # Errors
+    /// The store does not answer; nothing is known.
+    fn places(
+        &mut self,
+        messages: &[MessageId],
+    ) -> Result<Vec<(MessageId, ConversationId, Seq)>, Unavailable>;
+}
+
+/// Why a [`Ledger`] does not answer, for people.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
 
 impl Delivery {
     /// Of what no commit is behind.

@@ -76,6 +76,36 @@ pub struct ConnRef {
     pub key: ConnKey,
 }
 
+/// One life of one node: 128 random bits. On the bus its 32 hexadecimal digits say who sent something, and name its queue.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u128);
+
+impl NodeId {
+    /// The node that 32 lower-case hexadecimal digits name.
+    pub fn parse(digits: &str) -> Option<Self> {
+        let is_written_so = digits.len() == 32
+            && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_written_so.then(|| u128::from_str_radix(digits, 16).ok()).flatten().map(Self)
+    }
+
+    /// A quarter of it, for names that need not be unique beyond a few nodes.
+    pub const fn short(self) -> u32 {
+        (self.0 >> 96) as u32
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeId({self})")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

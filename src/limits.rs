@@ -40,6 +40,42 @@ pub const BUS_DEPTH_MAX: usize = 64;
 /// Values in a message on the bus, maps and lists included.
 pub const BUS_VALUES_MAX: usize = 65_536;
 
+/// Deliveries that wait to be published on the bus.
+pub const BUS_OUTBOX_MAX: usize = 16_384;
+/// Deliveries published in one pipeline.
+pub const BUS_BATCH_MAX: usize = 512;
+/// How long the bus may take to answer.
+pub const BUS_ANSWER_MS: u64 = 2_000;
+/// How long a receiving connection waits for something before it looks at what else is to be done.
+pub const BUS_IDLE_MS: u64 = 1_000;
+/// Before the first try to connect to the bus again, at most; the bound doubles from there.
+pub const BUS_RETRY_MS_MIN: u64 = 50;
+/// Between two such tries at most.
+pub const BUS_RETRY_MS_MAX: u64 = 2_000;
+/// How long a stopping node goes on sending what waits for the bus.
+pub const BUS_CLOSE_MS: u64 = 2_000;
+/// How long a group is listened to after its last session has left.
+pub const BUS_LINGER_MS: u64 = 5_000;
+/// How long a message that came before the one before it waits for that one.
+pub const BUS_EARLY_MS: u64 = 50;
+/// How long a user's first message of a conversation waits for an earlier one from another node.
+pub const BUS_COLD_MS: u64 = 10;
+/// Messages of one conversation that wait for an earlier one.
+pub const BUS_HELD_MAX: usize = 64;
+/// Places of users' conversations that are remembered.
+pub const BUS_PLACES_MAX: usize = 1_000_000;
+/// How long a place is remembered after the last message of its conversation, while the bus works.
+pub const BUS_PLACE_MS: u64 = 60_000;
+/// Conversations, users or messages that the store is asked about at once.
+pub const BUS_CHECK_MAX: usize = 500;
+/// How long what is to be asked of the store is gathered.
+pub const BUS_GATHER_MS: u64 = 20;
+/// How far back the store is asked, beyond the moment from which something may be missing: clocks of nodes differ, and what was
+/// committed was published a little later.
+pub const BUS_MARGIN_MS: i64 = 2_000;
+/// Notes to the thread that asks the store what was missed.
+pub const BUS_NOTES_MAX: usize = 65_536;
+
 /// Tries of one batch that others' transactions stand in the way of.
 pub const COMMIT_TRIES_MAX: u32 = 5;
 /// How long a worker asks what became of a batch whose end was not told, before it tells the askers that it does not know.
@@ -149,6 +185,10 @@ const _: () = {
     // Whoever asked still waits when the worker knows, or gives up.
     assert!(SETTLE_PAUSE_MS <= SETTLE_PAUSE_MAX_MS && SETTLE_PAUSE_MAX_MS < SETTLE_MS);
     assert!(2 * SETTLE_MS < DECIDE_MS);
+    assert!(BUS_BATCH_MAX <= BUS_OUTBOX_MAX);
+    assert!(BUS_RETRY_MS_MIN < BUS_RETRY_MS_MAX && BUS_RETRY_MS_MAX <= BUS_ANSWER_MS);
+    assert!(BUS_COLD_MS < BUS_EARLY_MS && BUS_EARLY_MS < BUS_PLACE_MS);
+    assert!(BUS_EARLY_MS < BUS_MARGIN_MS as u64);
     // "Typing" ends before its typist is said to be offline.
     assert!(TYPING_MS < OFFLINE_GRACE_MS);
 };

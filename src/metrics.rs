@@ -15,8 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 pub use names::{
-    Auth, CloseCode, Counter, Direction, Endpoint, Family, FamilyKind, Gauge, Handshake, Histogram,
-    Queue, Refusal, Route, Settlement, StatusClass, StoreKind, Unit, families,
+    Auth, BusDrop, BusSource, BusTurn, CloseCode, Counter, Direction, Endpoint, Family, FamilyKind,
+    Gauge, Handshake, Histogram, Queue, Refusal, Route, Settlement, StatusClass, StoreKind, Unit,
+    families,
 };
 pub use render::CONTENT_TYPE;
 

@@ -7,14 +7,18 @@ mod command;
 mod event;
 mod group;
 mod people;
+mod standing;
 
 pub use answer::{Answer, Complaint, ErrorCode, Stored};
 pub use command::{Command, Envelope};
 pub use event::{Control, Event};
 pub use group::{Audience, Group, GroupKey, Topic};
 pub use people::{Card, Conversation, Match, MatchPage, MatchView, Message, Profile};
+pub use standing::Standing;
 
-pub use crate::ids::{ConnKey, ConnRef, ConversationId, MatchId, MessageId, Seq, ShardId, UserId};
+pub use crate::ids::{
+    ConnKey, ConnRef, ConversationId, MatchId, MessageId, NodeId, Seq, ShardId, UserId,
+};
 
 /// Which socket a session came in by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -23,7 +23,7 @@ use crate::config::{self, Config};
 use crate::conn::ConnLimits;
 use crate::conn::outbound::OutboundLimits;
 use crate::gate::Gate;
-use crate::ids::ShardId;
+use crate::ids::{NodeId, ShardId};
 use crate::limits::{
     ACCEPT_BACKLOG, BODY_BYTES_MAX, CLOSE_MS, DECIDE_MS, ECHO_BYTES_MAX, ECHO_FRAGMENTS_MAX,
     FRAGMENTS_MAX, HEAD_BYTES_MAX, HEADERS_MAX,
@@ -208,8 +208,10 @@ fn node(config: &Config, parts: Parts) -> anyhow::Result<Node> {
         Verifier::new(&secrets, config.auth.audience.clone(), config.auth.issuer.clone());
     let per_ip = config.conn.connects_per_ip.map_or(Rate::UNLIMITED, rate);
     let open_max = config.conn.per_ip_max.map_or(u32::MAX, |max| max as u32);
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)?;
     Ok(Node {
-        id: getrandom::u32()?,
+        id: NodeId(u128::from_be_bytes(id)),
         gate: Gate {
             verifier,
             hosts: config.net.allowed_hosts.clone(),

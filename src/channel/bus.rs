@@ -35,5 +35,6 @@ pub use names::{
     Address, ConversationName, Names, NodeId, channel_name, is_channel_name, is_group_name,
     local_name, queue_name,
 };
+pub use order::{read_gap, write_gap};
 pub use outbound::{Outbound, Unsendable, outbound};
 pub use value::{Fields, Value};

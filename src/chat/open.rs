@@ -31,6 +31,7 @@ impl Pending {
             Control::Evict { user: evicted, code } if evicted == user => self.close = code,
             Control::Disband { code } => self.close = code,
             Control::Silence(silenced) => self.silenced = Some(silenced),
+            Control::Reaches(seq) => self.hold(seq),
             Control::Evict { .. } | Control::Unwatch(_) => {}
         }
     }
@@ -119,6 +120,7 @@ pub fn on_control(session: &mut Session, control: Control, ctx: &Ctx<'_>, out: &
             session.silenced = silenced;
         }
         Control::Unwatch(user) => watch::unwatch(session, &[user], out),
+        Control::Reaches(seq) => resume::on_reaches(session, seq, out),
     }
     session.tidy();
 }

@@ -43,6 +43,20 @@ pub fn on_gap(session: &mut Session, out: &mut Vec<Effect>) {
     }
 }
 
+/// The store has the conversation's messages up to `seq`: where the session was not given them all, it is caught up.
+pub(super) fn on_reaches(session: &mut Session, seq: Seq, out: &mut Vec<Effect>) {
+    let Endpoint::Conversation(_) = session.endpoint else { return };
+    if seq <= session.place.floor() {
+        return;
+    }
+    // A page that is being read goes on until it has passed what is held.
+    let is_catching_up = session.place.is_catching_up();
+    session.place.hold(seq);
+    if !is_catching_up {
+        on_gap(session, out);
+    }
+}
+
 /// `?since=`, and what came while the connection was deciding.
 pub(super) fn on_open(
     session: &mut Session,

@@ -130,7 +130,17 @@ labels! {
         RateLimited "4429", SlowConsumer "4480", Other "other",
     }
     /// A queue.
-    Queue { Write "write", Read "read", Inbox "inbox", Stalled "stalled" }
+    Queue { Write "write", Read "read", Inbox "inbox", Stalled "stalled", Bus "bus", BusChecks "bus_checks" }
+    /// Who sent a message on the bus.
+    BusSource { Node "node", Django "django" }
+    /// Why a message on the bus went to nobody.
+    BusDrop {
+        Own "own", NoType "no_type", PrivateType "private_type", NoField "no_field", TooLong "too_long",
+        Misplaced "misplaced", UnknownName "unknown_name", Token "token", Malformed "malformed",
+        Unsendable "unsendable", NoRoom "no_room",
+    }
+    /// What became of a message that was not the next one of its conversation.
+    BusTurn { Held "held", Late "late", Double "double", Hole "hole" }
     /// Kinds of `StoreError`.
     StoreKind {
         Unavailable "unavailable", Denied "denied", Unknown "unknown", Contended "contended",
@@ -261,6 +271,13 @@ families! {
         InboxDropped "fortifun_inbox_dropped" One "Notes dropped because a shard's inbox was full";
         LogLinesDropped "fortifun_log_lines_dropped" One "Log lines dropped because their queue was full";
         HttpRequests(route: Route, status: StatusClass) "fortifun_http_requests" One "HTTP requests answered";
+        BusPublished "fortifun_bus_published" One "Messages sent on the bus";
+        BusReceived(source: BusSource) "fortifun_bus_received" One "Messages from the bus for sessions here, by who sent them";
+        BusDropped(reason: BusDrop) "fortifun_bus_dropped" One "Messages of the bus that went to nobody, by reason";
+        BusTurns(turn: BusTurn) "fortifun_bus_turns" One "Messages that were not the next of their conversation, by what became of them";
+        BusGaps "fortifun_bus_gaps" One "Times that something of the bus may have been missed";
+        BusChecked "fortifun_bus_checked" One "Conversations and users compared with the store";
+        BusRepaired "fortifun_bus_repaired" One "Messages and conversations brought up from the store";
         ShardTurns "fortifun_shard_turns" One "Passes of the event loops";
         ShardBusy "fortifun_shard_busy_seconds" Micros "Time that event loops worked rather than waited";
     }
@@ -271,6 +288,8 @@ families! {
     Gauge Gauge {
         ConnectionsOpen(endpoint: Endpoint) "fortifun_connections_open" One "Open connections, by what they are used for";
         OutboundBytes "fortifun_outbound_bytes" One "Bytes that wait for clients";
+        BusUp(direction: Direction) "fortifun_bus_up" One "Hosts of the bus that answer, by direction";
+        BusSubscriptions "fortifun_bus_subscriptions" One "Groups and channels listened to on the bus";
         QueueDepth(queue: Queue) "fortifun_queue_depth" One "Entries that wait, by queue";
     }
 }
@@ -347,6 +366,9 @@ mod tests {
         slots.extend(CloseCode::ALL.iter().map(|v| Counter::Disconnects(*v).slot()));
         slots.extend(StoreKind::ALL.iter().map(|v| Counter::StoreErrors(*v).slot()));
         slots.extend(Settlement::ALL.iter().map(|v| Counter::Settled(*v).slot()));
+        slots.extend(BusSource::ALL.iter().map(|v| Counter::BusReceived(*v).slot()));
+        slots.extend(BusDrop::ALL.iter().map(|v| Counter::BusDropped(*v).slot()));
+        slots.extend(BusTurn::ALL.iter().map(|v| Counter::BusTurns(*v).slot()));
         for route in Route::ALL {
             let of = |status: &StatusClass| Counter::HttpRequests(*route, *status).slot();
             slots.extend(StatusClass::ALL.iter().map(of));
@@ -356,6 +378,10 @@ mod tests {
             Counter::AcceptErrors.slot(),
             Counter::InboxDropped.slot(),
             Counter::LogLinesDropped.slot(),
+            Counter::BusPublished.slot(),
+            Counter::BusGaps.slot(),
+            Counter::BusChecked.slot(),
+            Counter::BusRepaired.slot(),
             Counter::ShardTurns.slot(),
             Counter::ShardBusy.slot(),
         ]);

@@ -1,6 +1,6 @@
 //! What the server tells.
 
-use super::{Card, Conversation, ConversationId, Match, Message, MessageId, UserId};
+use super::{Card, Conversation, ConversationId, Match, Message, MessageId, Seq, UserId};
 use crate::time::Timestamp;
 
 /// Something that happened, for sessions to be told of. Each is encoded once, whoever receives it.
@@ -80,4 +80,7 @@ pub enum Control {
     Silence(bool),
     /// Stop watching this user's presence.
     Unwatch(UserId),
+    /// The conversation has messages up to this place: whoever has fewer reads the rest from the store. Between the threads of
+    /// one node, and never on the bus.
+    Reaches(Seq),
 }

@@ -374,7 +374,7 @@ impl Core {
     /// A name for a connection that is unique on this node and says nothing about it.
     pub fn connection_id(&mut self) -> String {
         self.sessions += 1;
-        format!("{:x}-{:x}-{:x}", self.node.id, self.shard.0, self.sessions)
+        format!("{:x}-{:x}-{:x}", self.node.id.short(), self.shard.0, self.sessions)
     }
 }
 

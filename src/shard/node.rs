@@ -13,7 +13,7 @@ use crate::channel::ChannelLayer;
 use crate::chat::{ChatLimits, Ctx, Directory, Kind};
 use crate::conn::ConnLimits;
 use crate::gate::Gate;
-use crate::ids::{ConnRef, UserId};
+use crate::ids::{ConnRef, NodeId, UserId};
 use crate::metrics::Registry;
 use crate::protocol::http::cors;
 use crate::protocol::http::forwarded::IpNet;
@@ -24,8 +24,8 @@ use crate::worker::Queues;
 
 /// See the module.
 pub struct Node {
-    /// Names this process among others; random.
-    pub id: u32,
+    /// This life of this node; random.
+    pub id: NodeId,
     /// Judges handshakes.
     pub gate: Gate,
     /// Writes frames.

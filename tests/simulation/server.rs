@@ -15,7 +15,7 @@ use fortifun_realtime::chat::{ChatLimits, Directory};
 use fortifun_realtime::conn::ConnLimits;
 use fortifun_realtime::conn::outbound::OutboundLimits;
 use fortifun_realtime::gate::Gate;
-use fortifun_realtime::ids::ShardId;
+use fortifun_realtime::ids::{NodeId, ShardId};
 use fortifun_realtime::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, SETTLE_AGAIN_MS};
 use fortifun_realtime::metrics::Registry;
 use fortifun_realtime::protocol::http::cors;
@@ -228,7 +228,7 @@ impl Server {
         let encoder = Encoder::new("https://media.example/");
         let chat = chat_limits(mix);
         let node = Arc::new(Node {
-            id: 7,
+            id: NodeId(7 << 96),
             gate: Gate {
                 verifier: Verifier::new(&[SECRET], None, None),
                 hosts: AllowedHosts::new(["localhost"]),

@@ -19,6 +19,8 @@ pub struct Received {
     /// A stored message whose sender did not know its place: Django's serializers do not. A session that counts places would
     /// take the next one for a gap, so the place is to be looked up.
     pub unplaced: Option<(ConversationId, MessageId)>,
+    /// True exactly when another node sent it, and not Django.
+    pub is_of_a_node: bool,
 }
 
 /// Why a message goes to nobody.
@@ -87,7 +89,7 @@ pub fn inbound(address: Address, mut fields: Fields, me: NodeId) -> Result<Recei
         return if node == me {
             Err(Dropped::Own)
         } else {
-            Ok(Received { delivery, unplaced: None })
+            Ok(Received { delivery, unplaced: None, is_of_a_node: true })
         };
     }
     let group = group.ok_or(Dropped::Misplaced)?;
@@ -97,12 +99,12 @@ pub fn inbound(address: Address, mut fields: Fields, me: NodeId) -> Result<Recei
             let committed_at = tag.committed_at;
             let mut delivery = deliver(group, of_a_node(kind, fields, tag))?;
             delivery.committed_at = committed_at;
-            Ok(Received { delivery, unplaced: None })
+            Ok(Received { delivery, unplaced: None, is_of_a_node: true })
         }
         None if is_shared => {
             let told = of_django(&kind, fields, group)?;
             let unplaced = unplaced(&told, group);
-            Ok(Received { delivery: deliver(group, told)?, unplaced })
+            Ok(Received { delivery: deliver(group, told)?, unplaced, is_of_a_node: false })
         }
         None => Err(Dropped::Misplaced),
     }

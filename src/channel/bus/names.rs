@@ -5,8 +5,7 @@
 //! | a group | channel `{prefix}__group__{group}` | sorted set `{prefix}:group:{group}` of channel names |
 //! | what is sent to one process | – | sorted set `{prefix}{channel name up to and including "!"}` |
 
-use std::fmt;
-
+pub use crate::ids::NodeId;
 use crate::model::{ConversationId, Group, UserId};
 
 /// A name has fewer characters than this.
@@ -17,10 +16,6 @@ const OWN: &str = "fortifun.";
 const NODES: &str = "fortifun.nodes";
 /// Ids have this many bits at most, as [`GroupKey`](crate::model::GroupKey) keeps them.
 const ID_BITS: u32 = 62;
-
-/// One life of one node: 128 random bits. With the core layer its 32 hexadecimal digits name its queue.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u128);
 
 /// What a name on the bus stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -48,27 +43,6 @@ pub enum ConversationName {
 pub struct Names {
     prefix: Box<str>,
     conversation: ConversationName,
-}
-
-impl NodeId {
-    /// The node that 32 lower-case hexadecimal digits name.
-    pub fn parse(digits: &str) -> Option<Self> {
-        let is_written_so = digits.len() == 32
-            && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        is_written_so.then(|| u128::from_str_radix(digits, 16).ok()).flatten().map(Self)
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NodeId({self})")
-    }
 }
 
 impl Address {

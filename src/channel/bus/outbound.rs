@@ -40,6 +40,9 @@ pub enum Unsendable {
     /// The event has no name.
     #[error("the event has no type")]
     NoType,
+    /// It is an order among the threads of one node.
+    #[error("the order is this node's own")]
+    Local,
 }
 
 /// Our events and the handlers of Django's consumers for them.
@@ -69,7 +72,7 @@ pub fn outbound(delivery: &Delivery, me: NodeId) -> Result<Outbound, Unsendable>
             (frame, *topic, *place, *sheddable)
         }
         Payload::Control(control) => {
-            let fields = order::write(*group, *control, me);
+            let fields = order::write(*group, *control, me).ok_or(Unsendable::Local)?;
             return Ok(Outbound { to: Address::Own(*group), fields });
         }
     };
