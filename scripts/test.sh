@@ -4,9 +4,9 @@
 #   scripts/test.sh
 #
 # The last line counts what ran, `N passed, N failed, N skipped`; the lines before it say how long each step took, and what
-# was skipped and why. Exit code 0: nothing failed. The tests of the database start Postgres by themselves, and the browser test
-# needs Chromium: Debian's are installed where there are none and it may. PG_BIN (the folder of Postgres's programs) and
-# CHROMIUM name others.
+# was skipped and why. Exit code 0: nothing failed. The tests start Postgres and Redis by themselves, and the browser test needs
+# Chromium: Debian's are installed where there are none and it may. PG_BIN and REDIS_BIN (the folders of Postgres's programs and
+# of redis-server) and CHROMIUM name others.
 
 set -euo pipefail
 
@@ -131,6 +131,23 @@ install_postgres() (
   install_package postgresql
 )
 
+redis_is_here() {
+  [ -n "${REDIS_BIN:-}" ] || command -v redis-server >/dev/null
+}
+
+# Installs the program alone: Debian's package would run a server on port 6379 at once, and at every start of the machine.
+install_redis() (
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    as_root true 2>/dev/null || { echo "neither root nor sudo without a password"; exit 1; }
+    trap 'as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+  fi
+  install_package redis-server || exit
+  if command -v systemctl >/dev/null; then as_root systemctl disable --now redis-server >/dev/null 2>&1 || true; fi
+)
+
 browser_of() {
   local name
   for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome; do
@@ -158,6 +175,13 @@ done
 if ! postgres_is_here; then
   why=$(install_postgres) && postgres_is_here || {
     echo "scripts/test.sh needs Postgres: apt-get install postgresql, or PG_BIN (${why:-not found after installing it})" >&2
+    exit 2
+  }
+fi
+
+if ! redis_is_here; then
+  why=$(install_redis) && redis_is_here || {
+    echo "scripts/test.sh needs Redis: apt-get install redis-server, or REDIS_BIN (${why:-not found after installing it})" >&2
     exit 2
   }
 fi
