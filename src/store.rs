@@ -14,7 +14,7 @@ pub mod sqlite;
 use std::sync::Arc;
 
 use crate::model::{
-    Card, Conversation, ConversationId, Match, MatchPage, Message, MessageId, Seq, UserId,
+    Card, Conversation, ConversationId, Match, MatchPage, Message, MessageId, Seq, Standing, UserId,
 };
 use crate::time::Timestamp;
 
@@ -246,6 +246,28 @@ pub enum Request {
         /// Exactly.
         username: String,
     },
+    /// Read. How conversations stand. Answer: [`Reply::Standings`], one for each that exists, by id.
+    Standings {
+        /// Which; at most [`crate::limits::BUS_CHECK_MAX`].
+        conversations: Vec<ConversationId>,
+    },
+    /// Read. What was said at `since` or later where some of `users` may read (as [`Request::History`] says): of each such
+    /// conversation what follows its newest message that is older than `since`. Answer: [`Reply::Since`].
+    Since {
+        /// Who asks; at most [`crate::limits::BUS_CHECK_MAX`]. Those who are nobody hear nothing.
+        users: Vec<UserId>,
+        /// From when.
+        since: Timestamp,
+        /// Where the last page ended; only what comes behind it is told.
+        after: Option<(ConversationId, Seq)>,
+        /// Messages at most.
+        limit: usize,
+    },
+    /// Read. Where messages are. Answer: [`Reply::Places`], one for each that is stored, by id.
+    Places {
+        /// Which; at most [`crate::limits::BUS_CHECK_MAX`].
+        messages: Vec<MessageId>,
+    },
 }
 
 /// Which part of a history.
@@ -351,6 +373,12 @@ pub enum Reply {
     Conversations(Vec<Conversation>),
     /// To [`Request::RecentMatches`] and [`Request::Matches`].
     Matches(MatchPage),
+    /// To [`Request::Standings`].
+    Standings(Vec<Standing>),
+    /// To [`Request::Since`]: messages and everyone in their conversation, by conversation and place.
+    Since(Vec<(Message, Vec<UserId>)>),
+    /// To [`Request::Places`].
+    Places(Vec<(MessageId, ConversationId, Seq)>),
     /// Done, and there is nothing to tell.
     Done,
 }
@@ -424,7 +452,10 @@ impl Request {
             | Self::RecentMatches { .. }
             | Self::Matches { .. }
             | Self::Ping
-            | Self::FindUser { .. } => Lane::Read,
+            | Self::FindUser { .. }
+            | Self::Standings { .. }
+            | Self::Since { .. }
+            | Self::Places { .. } => Lane::Read,
         }
     }
 

@@ -64,6 +64,9 @@ pub fn publication(
         | Reply::History { .. }
         | Reply::Conversations(_)
         | Reply::Matches(_)
+        | Reply::Standings(_)
+        | Reply::Since(_)
+        | Reply::Places(_)
         | Reply::Done => {}
     }
     None

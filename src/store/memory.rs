@@ -3,6 +3,7 @@
 //! It is what the other stores are compared with and what the simulation runs on: ids count 1, 2, 3 …, and the same requests
 //! give the same replies. A batch holds the one lock from its first request to its last.
 
+mod missed;
 mod people;
 mod read;
 mod state;

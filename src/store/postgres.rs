@@ -21,6 +21,7 @@ mod history;
 mod likes;
 mod locks;
 mod matches;
+mod missed;
 mod people;
 mod presence;
 mod receipts;

@@ -14,6 +14,7 @@ mod error;
 mod history;
 mod likes;
 mod matches;
+mod missed;
 mod people;
 mod query;
 mod receipts;
@@ -168,6 +169,11 @@ fn answer(connection: &Connection, request: &Request) -> Outcome {
         }
         Request::Ping => Ok(Reply::Done),
         Request::FindUser { username } => people::find(connection, username),
+        Request::Standings { conversations } => missed::standings(connection, conversations),
+        Request::Since { users, since, after, limit } => {
+            missed::since(connection, users, *since, *after, *limit)
+        }
+        Request::Places { messages } => missed::places(connection, messages),
         Request::Append { .. }
         | Request::MarkRead { .. }
         | Request::Like { .. }

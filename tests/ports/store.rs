@@ -20,6 +20,8 @@ mod crowd;
 mod likes;
 #[path = "store/messages.rs"]
 mod messages;
+#[path = "store/missed.rs"]
+mod missed;
 #[path = "store/people.rs"]
 mod people;
 #[path = "store/settle.rs"]
@@ -37,6 +39,7 @@ fn suite(make: &dyn Fn() -> World) {
         crowd::RULES,
         likes::RULES,
         messages::RULES,
+        missed::RULES,
         people::RULES,
         settle::RULES,
     ];

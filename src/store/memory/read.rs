@@ -35,6 +35,13 @@ impl State {
                 let id = self.names.get(username.as_str()).ok_or(Refused::UserNotFound)?;
                 Ok(Reply::UserAdded(self.active(*id)?))
             }
+            Request::Standings { conversations } => {
+                Ok(Reply::Standings(self.standings(conversations)))
+            }
+            Request::Since { users, since, after, limit } => {
+                Ok(Reply::Since(self.since(users, *since, *after, *limit)))
+            }
+            Request::Places { messages } => Ok(Reply::Places(self.places_of(messages))),
             write => unreachable!("{write:?} is carried out, not answered"),
         }
     }

@@ -1,7 +1,7 @@
 //! Requests carried out one by one, and what a batch of them locks.
 
 use super::session::Session;
-use super::{access, conversations, history, likes, matches, people};
+use super::{access, conversations, history, likes, matches, missed, people};
 use crate::store::{Failure, Outcome, Reply, Request, StoreError, StoreErrorKind};
 use crate::time::Timestamp;
 
@@ -61,6 +61,11 @@ pub(super) fn answer(session: &mut Session, request: &Request) -> Outcome {
             Ok(Reply::Done)
         }
         Request::FindUser { username } => people::find(session, username),
+        Request::Standings { conversations } => missed::standings(session, conversations),
+        Request::Since { users, since, after, limit } => {
+            missed::since(session, users, *since, *after, *limit)
+        }
+        Request::Places { messages } => missed::places(session, messages),
         Request::Append { .. }
         | Request::MarkRead { .. }
         | Request::Like { .. }

@@ -62,7 +62,10 @@ pub(crate) fn check(make: &dyn Fn() -> World) {
 fn everything() -> Vec<Request> {
     let users: Vec<_> = (1..=USERS + 1).map(UserId).collect();
     let conversations: Vec<_> = (1..=6).map(ConversationId).collect();
-    let mut requests = Vec::new();
+    let mut requests = vec![
+        Request::Standings { conversations: conversations.clone() },
+        Request::Places { messages: (1..=40).map(MessageId).collect() },
+    ];
     for &user in &users {
         requests.extend([
             Request::Admit { user, conversation: None },
@@ -70,6 +73,7 @@ fn everything() -> Vec<Request> {
             Request::Conversations { user, limit: 100 },
             Request::RecentMatches { user, since: BEGINNING, limit: 100 },
             Request::Matches { user, offset: 0, limit: 100 },
+            Request::Since { users: vec![user], since: BEGINNING, after: None, limit: 1_000 },
         ]);
         for &conversation in &conversations {
             requests.extend([
@@ -155,7 +159,8 @@ fn read() -> impl Strategy<Value = Request> {
         (-1..12i64).prop_map(|seq| Page::Before(Seq(seq))),
         (-1..12i64).prop_map(|seq| Page::After(Seq(seq))),
     ];
-    let since = (0..40i64).prop_map(|seconds| BEGINNING.plus_ms(seconds * 1_000));
+    let since = || (0..40i64).prop_map(|seconds| BEGINNING.plus_ms(seconds * 1_000));
+    let after = prop::option::of((conversation(), (-1..12i64).prop_map(Seq)));
     prop_oneof![
         (user(), prop::option::of(conversation()))
             .prop_map(|(user, conversation)| Request::Admit { user, conversation }),
@@ -169,7 +174,7 @@ fn read() -> impl Strategy<Value = Request> {
         (user(), 0..4usize).prop_map(|(user, limit)| Request::Conversations { user, limit }),
         (user(), conversation())
             .prop_map(|(user, conversation)| Request::Conversation { user, conversation }),
-        (user(), since, 0..4usize).prop_map(|(user, since, limit): (_, Timestamp, _)| {
+        (user(), since(), 0..4usize).prop_map(|(user, since, limit): (_, Timestamp, _)| {
             Request::RecentMatches { user, since, limit }
         }),
         (user(), 0..3usize, 0..4usize).prop_map(|(user, offset, limit)| Request::Matches {
@@ -178,5 +183,10 @@ fn read() -> impl Strategy<Value = Request> {
             limit
         }),
         "user[0-9]".prop_map(|username| Request::FindUser { username }),
+        prop::collection::vec(conversation(), 0..5)
+            .prop_map(|conversations| Request::Standings { conversations }),
+        prop::collection::vec(message(), 0..5).prop_map(|messages| Request::Places { messages }),
+        (prop::collection::vec(user(), 0..4), since(), after, 0..6usize)
+            .prop_map(|(users, since, after, limit)| Request::Since { users, since, after, limit }),
     ]
 }
