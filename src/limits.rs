@@ -62,10 +62,18 @@ pub const BUS_EARLY_MS: u64 = 50;
 pub const BUS_COLD_MS: u64 = 10;
 /// Messages of one conversation that wait for an earlier one.
 pub const BUS_HELD_MAX: usize = 64;
-/// Places of users' conversations that are remembered.
+/// Stretches of one conversation that were given up and are remembered.
+pub const BUS_SKIPPED_MAX: usize = 8;
+/// How long messages wait for the store to say what is missing before them.
+pub const BUS_REPAIR_MS: u64 = 1_000;
+/// How far back the store is asked for what is missing.
+pub const BUS_HOLE_MS: i64 = 60_000;
+/// Conversations of which it is remembered how far they went out to a group here.
 pub const BUS_PLACES_MAX: usize = 1_000_000;
-/// How long a place is remembered after the last message of its conversation, while the bus works.
-pub const BUS_PLACE_MS: u64 = 60_000;
+/// How long that is remembered after the last message, while the bus works.
+pub const BUS_PLACE_MS: u64 = 600_000;
+/// How often groups without sessions, and conversations without messages, are looked for.
+pub const BUS_SWEEP_MS: u64 = 250;
 /// Conversations, users or messages that the store is asked about at once.
 pub const BUS_CHECK_MAX: usize = 500;
 /// How long what is to be asked of the store is gathered.
@@ -187,7 +195,7 @@ const _: () = {
     assert!(2 * SETTLE_MS < DECIDE_MS);
     assert!(BUS_BATCH_MAX <= BUS_OUTBOX_MAX);
     assert!(BUS_RETRY_MS_MIN < BUS_RETRY_MS_MAX && BUS_RETRY_MS_MAX <= BUS_ANSWER_MS);
-    assert!(BUS_COLD_MS < BUS_EARLY_MS && BUS_EARLY_MS < BUS_PLACE_MS);
+    assert!(BUS_COLD_MS < BUS_EARLY_MS && BUS_REPAIR_MS < BUS_PLACE_MS);
     assert!(BUS_EARLY_MS < BUS_MARGIN_MS as u64);
     // "Typing" ends before its typist is said to be offline.
     assert!(TYPING_MS < OFFLINE_GRACE_MS);

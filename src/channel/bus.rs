@@ -30,7 +30,7 @@ mod golden;
 pub use envelope::{Envelope, Flaw, Format, Fresh, Layer, Opened, Packed, Recipients, Uniques};
 pub use fernet::TokenFlaw;
 pub use hosts::Ring;
-pub use inbound::{Dropped, Received, inbound};
+pub use inbound::{Dropped, Received, inbound, placed};
 pub use names::{
     Address, ConversationName, Names, NodeId, channel_name, is_channel_name, is_group_name,
     local_name, queue_name,

@@ -22,7 +22,9 @@ pub mod hub;
 pub mod interest;
 pub mod outbox;
 pub mod pubsub;
+pub mod sequence;
 mod tend;
+mod waits;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -130,12 +132,12 @@ impl RedisLayer {
         settings: &Settings,
         around: Surroundings,
     ) -> Result<(Arc<Self>, Vec<Task>), Unusable> {
-        let (hub, tend) = Hub::new(settings, around);
+        let (hub, own) = Hub::new(settings, around);
         let mut tasks = match settings.kind {
             Kind::PubSub => pubsub::tasks(&hub, settings)?,
             Kind::Core { .. } => core::tasks(&hub, settings)?,
         };
-        tasks.push(tend);
+        tasks.extend(own);
         Ok((Arc::new(Self { hub }), tasks))
     }
 

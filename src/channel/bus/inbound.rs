@@ -110,6 +110,25 @@ pub fn inbound(address: Address, mut fields: Fields, me: NodeId) -> Result<Recei
     }
 }
 
+/// `delivery`, a message of Django's whose place was not known, with its place; as it is where it is no such message.
+pub fn placed(delivery: &Delivery, conversation: ConversationId, seq: Seq) -> Delivery {
+    try_placed(delivery, conversation, seq).unwrap_or_else(|| delivery.clone())
+}
+
+fn try_placed(delivery: &Delivery, conversation: ConversationId, seq: Seq) -> Option<Delivery> {
+    let Payload::Frame { frame, topic, place: None, sheddable, .. } = &delivery.payload else {
+        return None;
+    };
+    let mut fields = Fields::from_json(encoder::text_of(frame)?.as_bytes()).ok()?;
+    let Some(Value::Map(mut message)) = fields.take("message") else { return None };
+    message.take("seq");
+    message.push("seq", seq.0);
+    fields.push("message", message);
+    let (topic, sheddable) = (*topic, *sheddable);
+    let told = Told { fields, topic, sheddable, place: Some((conversation, seq)) };
+    deliver(delivery.group, told).ok()
+}
+
 /// Another node's event, under its own name again.
 fn of_a_node(kind: String, mut fields: Fields, tag: Tag) -> Told {
     let Tag { event, topic, sheddable, place, .. } = tag;

@@ -1,24 +1,26 @@
 //! What the threads of the bus share, and where a delivery goes from whoever has it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use memchr::memmem::Finder;
 
 use super::condition::Condition;
 use super::interest::Interest;
 use super::outbox::Outbox;
+use super::sequence::{Arrival, Item, Sequence, Shards, Verdict};
 use super::tend::{self, Note, Notes};
+use super::waits::{self, Bell};
 use super::{Clock, Random, Settings, Surroundings, Task};
 use crate::channel::bus::{
     Address, Dropped, Envelope, Fields, Flaw, Names, Received, Ring, inbound, read_gap,
 };
-use crate::channel::registry::Registry;
-use crate::channel::{Delivery, Sink};
+use crate::channel::{Delivery, Payload, Sink};
 use crate::ids::{NodeId, ShardId};
-use crate::metrics::{Block, BusDrop, BusSource, Counter, Direction, Gauge, Queue};
-use crate::model::Group;
-use crate::time::{Now, Timestamp};
+use crate::limits::{BUS_HOLE_MS, BUS_MARGIN_MS};
+use crate::metrics::{Block, BusDrop, BusSource, BusTurn, Counter, Direction, Gauge, Queue};
+use crate::model::{Control, ConversationId, Group, Seq};
+use crate::time::{Mono, Now, Timestamp};
 
 /// One direction of one host, by its number in the settings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -27,6 +29,17 @@ pub enum Side {
     In(usize),
     /// What is sent to.
     Out(usize),
+}
+
+/// Where a delivery comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// A worker or a shard of this node.
+    Here,
+    /// The bus.
+    Bus,
+    /// The store: it may have been missed.
+    Store,
 }
 
 /// See the module.
@@ -40,18 +53,21 @@ pub struct Hub {
     clock: Clock,
     random: Random,
     shards: Vec<Box<dyn Sink>>,
-    registry: Registry,
+    sequence: Sequence,
     interest: Interest,
     outbox: Outbox,
     notes: Notes,
+    bell: Bell,
     condition: Condition,
     metrics: Arc<Block>,
+    /// Orders to conversations so far, whoever gave them.
+    orders: AtomicU64,
     is_closing: AtomicBool,
 }
 
 impl Hub {
-    /// A hub, and the thread that asks the store.
-    pub(super) fn new(settings: &Settings, around: Surroundings) -> (Arc<Self>, Task) {
+    /// A hub, and its own threads: the one that ends waits and the one that asks the store.
+    pub(super) fn new(settings: &Settings, around: Surroundings) -> (Arc<Self>, [Task; 2]) {
         let Surroundings { me, shards, clock, random, metrics, ledger } = around;
         let (notes, noted) = tend::notes();
         let keys = settings.keys.iter().map(|key| &*key.0);
@@ -64,24 +80,30 @@ impl Hub {
             clock,
             random,
             shards,
-            registry: Registry::default(),
+            sequence: Sequence::default(),
             interest: Interest::default(),
             outbox: Outbox::default(),
             notes,
+            bell: Bell::default(),
             condition: Condition::new(settings.hosts.iter().map(|host| host.redacted()).collect()),
             metrics: metrics.block(),
+            orders: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
         });
         let depth = Arc::clone(&hub);
         metrics.sample_gauge(Gauge::QueueDepth(Queue::Bus), move || depth.outbox.len() as u64);
         let depth = Arc::clone(&hub);
         metrics.sample_gauge(Gauge::QueueDepth(Queue::BusChecks), move || depth.notes.len() as u64);
+        let waits = {
+            let hub = Arc::clone(&hub);
+            Task { name: "bus-waits".to_owned(), run: Box::new(move || waits::run(&hub)) }
+        };
         let tend = {
             let hub = Arc::clone(&hub);
             let run = Box::new(move || tend::run(&hub, &noted, ledger()));
             Task { name: "bus-tend".to_owned(), run }
         };
-        (hub, tend)
+        (hub, [waits, tend])
     }
 
     /// This life of this node.
@@ -145,15 +167,22 @@ impl Hub {
             && let Some((node, since)) = read_gap(&fields)
         {
             if node != self.me {
-                self.gap(since);
+                self.gap(since.plus_ms(-BUS_MARGIN_MS));
             }
             return;
         }
         match inbound(address, fields, self.me) {
-            Ok(Received { delivery, is_of_a_node, .. }) => {
+            Ok(Received { delivery, unplaced, is_of_a_node }) => {
                 let source = if is_of_a_node { BusSource::Node } else { BusSource::Django };
                 self.metrics.add(Counter::BusReceived(source), 1);
-                self.deliver(&Arc::new(delivery), true);
+                let delivery = Arc::new(delivery);
+                let message = unplaced.filter(|_| self.has_sessions(delivery.group));
+                if let Some((_, message)) = message
+                    && self.notes.push(Note::Unplaced { delivery: Arc::clone(&delivery), message })
+                {
+                    return;
+                }
+                self.deliver(delivery, true, Origin::Bus);
             }
             Err(dropped) => self.dropped(drop_of(dropped)),
         }
@@ -198,7 +227,7 @@ impl Hub {
         }
     }
 
-    /// Anything that was sent since `since` may not have come: all that has sessions here is compared with the store.
+    /// Anything that was sent at `since` or later may not have come: all that has sessions here is compared with the store.
     pub fn gap(&self, since: Timestamp) {
         self.metrics.add(Counter::BusGaps, 1);
         self.notes.gap(since);
@@ -207,38 +236,105 @@ impl Hub {
     /// `groups` are listened to from now on: what was missed since each got its first session is looked for.
     pub fn heard(&self, groups: &[Group]) {
         for group in groups {
-            if let Some(since) = self.interest.since(*group) {
-                self.notes.push(Note::Heard { group: *group, since });
-            }
+            let Some(since) = self.interest.since(*group) else { continue };
+            self.notes
+                .push_or_gap(Note::Heard { group: *group, since: since.plus_ms(-BUS_MARGIN_MS) });
         }
     }
 
     pub(super) fn publish(&self, delivery: Delivery, patient: bool) {
         let delivery = Arc::new(delivery);
-        self.deliver(&delivery, patient);
-        if !self.outbox.push(delivery, self.now().wall) {
+        self.deliver(Arc::clone(&delivery), patient, Origin::Here);
+        if !self.outbox.push(delivery, || self.now().wall) {
             self.dropped(BusDrop::NoRoom);
         }
     }
 
     pub(super) fn join(&self, group: Group, shard: ShardId) {
-        if self.registry.join(group, shard) && self.interest.want(group, self.now()) {
+        if self.sequence.join(group, shard) && self.interest.want(group, self.now()) {
             self.outbox.nudge();
         }
     }
 
     pub(super) fn leave(&self, group: Group, shard: ShardId) {
-        if self.registry.leave(group, shard) {
+        if self.sequence.leave(group, shard) {
             self.interest.release(group, self.now().mono);
         }
     }
 
     /// Gives up the groups that nobody came back to.
-    pub(super) fn expire_interest(&self, now: Now) {
-        let has_session = |group| self.registry.shards(group).next().is_some();
-        if self.interest.expire(now.mono, has_session) {
+    pub(super) fn expire_interest(&self, now: Mono) {
+        if self.interest.expire(now, |group| self.has_sessions(group)) {
             self.outbox.nudge();
         }
+    }
+
+    /// Ends the waits that are over. When the next one is, where there is one.
+    pub(super) fn expire_waits(&self, now: Mono) -> Option<Mono> {
+        let out = &mut |shards, item| self.hand_out(shards, item);
+        let ask = &mut |group, conversation| self.is_missing(group, conversation);
+        let given_up = self.sequence.expire(now, out, ask);
+        self.metrics.add(Counter::BusTurns(BusTurn::Hole), given_up);
+        self.sequence.next_due()
+    }
+
+    /// Forgets the conversations in which nothing came for that long.
+    pub(super) fn forget(&self, now: Mono, idle_ms: u64) {
+        self.sequence.forget(now, (idle_ms / 1_000) as u32);
+    }
+
+    /// True exactly when the bus works and nothing is known to have been missed.
+    pub(super) fn is_whole(&self) -> bool {
+        self.condition.trouble().is_none() && !self.notes.is_behind()
+    }
+
+    /// Tells the sessions of a conversation to read what they lack. True exactly when that is known to be something.
+    pub(super) fn reach(&self, conversation: ConversationId, last_seq: Seq) -> bool {
+        let group = Group::Conversation(conversation);
+        let out = &mut |shards, item| self.hand_out(shards, item);
+        let before = self.sequence.reach(group, conversation, last_seq, out);
+        if before.unwrap_or(Seq(0)) < last_seq {
+            self.order(conversation, Control::Reaches(last_seq));
+        }
+        before.is_some_and(|before| before < last_seq)
+    }
+
+    /// The store was asked for what a user's sessions lack of a conversation.
+    pub(super) fn answered(&self, group: Group, conversation: ConversationId) {
+        let out = &mut |shards, item| self.hand_out(shards, item);
+        if self.sequence.answered(group, conversation, self.now().mono, out) {
+            self.metrics.add(Counter::BusTurns(BusTurn::Hole), 1);
+        }
+    }
+
+    /// Gives the sessions of a conversation on this node an order.
+    pub(super) fn order(&self, conversation: ConversationId, control: Control) {
+        let payload = Payload::Control(control);
+        let delivery = Delivery::new(Group::Conversation(conversation), payload);
+        self.deliver(Arc::new(delivery), true, Origin::Store);
+    }
+
+    /// Grows with every order to a conversation that did not come from the store.
+    pub(super) fn orders(&self) -> u64 {
+        self.orders.load(Ordering::Acquire)
+    }
+
+    /// The groups that have sessions here.
+    pub(super) fn groups(&self) -> Vec<Group> {
+        self.sequence.groups()
+    }
+
+    /// True exactly when `group` has sessions here.
+    pub(super) fn has_sessions(&self, group: Group) -> bool {
+        self.sequence.shards(group) != Shards::NONE
+    }
+
+    pub(super) const fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    pub(super) const fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
@@ -248,22 +344,76 @@ impl Hub {
     pub(super) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
         self.outbox.nudge();
-        self.notes.push(Note::Close);
+        self.bell.ring();
+        self.notes.close();
     }
 
     pub(super) fn metrics(&self) -> &Block {
         &self.metrics
     }
 
-    fn deliver(&self, delivery: &Arc<Delivery>, patient: bool) {
+    /// To the sessions of this node; a message of a conversation in its turn.
+    pub(super) fn deliver(&self, delivery: Arc<Delivery>, patient: bool, origin: Origin) {
+        let group = delivery.group;
+        let place = match delivery.payload {
+            Payload::Frame { place, .. } => place.filter(|_| group != Group::General),
+            Payload::Control(_) => None,
+        };
+        let item = Item { delivery, patient };
+        let Some((conversation, seq)) = place else {
+            self.count_order(&item.delivery, origin);
+            return self.hand_out(self.sequence.shards(group), item);
+        };
+        let is_mended = origin == Origin::Store;
+        let arrival = Arrival { conversation, seq, is_mended };
+        let out = &mut |shards, item| self.hand_out(shards, item);
+        let verdict = self.sequence.admit(item, arrival, self.now().mono, out);
+        if is_mended && matches!(verdict, Verdict::Next | Verdict::Late | Verdict::Held(_)) {
+            self.metrics.add(Counter::BusRepaired, 1);
+        }
+        let turn = match verdict {
+            Verdict::Nobody | Verdict::Next => return,
+            Verdict::Double if is_mended => return,
+            Verdict::Double => BusTurn::Double,
+            Verdict::Late => BusTurn::Late,
+            Verdict::Held(_) => {
+                self.bell.ring();
+                BusTurn::Held
+            }
+            Verdict::GivenUp => {
+                self.is_missing(group, conversation);
+                BusTurn::Hole
+            }
+        };
+        self.metrics.add(Counter::BusTurns(turn), 1);
+    }
+
+    fn hand_out(&self, shards: Shards, item: Item) {
+        let Item { delivery, patient } = item;
         if delivery.group == Group::General {
             for shard in &self.shards {
-                shard.accept(Arc::clone(delivery), patient);
+                shard.accept(Arc::clone(&delivery), patient);
             }
             return;
         }
-        for shard in self.registry.shards(delivery.group) {
-            self.shards[usize::from(shard.0)].accept(Arc::clone(delivery), patient);
+        for shard in shards {
+            self.shards[usize::from(shard.0)].accept(Arc::clone(&delivery), patient);
+        }
+    }
+
+    /// A user's sessions lack something of a conversation: the store is asked for it. A conversation's own ask themselves.
+    fn is_missing(&self, group: Group, conversation: ConversationId) {
+        if let Group::User(user) = group {
+            let since = self.now().wall.plus_ms(-BUS_HOLE_MS);
+            self.notes.push_or_gap(Note::Hole { user, conversation, since });
+        }
+    }
+
+    fn count_order(&self, delivery: &Delivery, origin: Origin) {
+        if let (Payload::Control(_), Group::Conversation(_)) = (&delivery.payload, delivery.group)
+            && origin != Origin::Store
+        {
+            self.orders.fetch_add(1, Ordering::Release);
         }
     }
 

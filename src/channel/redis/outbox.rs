@@ -37,10 +37,10 @@ impl Outbox {
 
     /// Queues `delivery`. False when there was no room: where it may not be shed, it is remembered that something was lost at
     /// `now`.
-    pub fn push(&self, delivery: Arc<Delivery>, now: Timestamp) -> bool {
+    pub fn push(&self, delivery: Arc<Delivery>, now: impl FnOnce() -> Timestamp) -> bool {
         let Err(refused) = self.sender.try_send(delivery) else { return true };
         if !refused.into_inner().payload.is_sheddable() {
-            self.lost(now);
+            self.lost(now());
         }
         false
     }
