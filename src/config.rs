@@ -3,12 +3,14 @@
 //! Pure: what the shell read comes in as [`Sources`]. Every error names its key, and all of them are told at once. What
 //! exists is declared once, in [`SETTINGS`].
 
+mod channel;
 mod database;
 mod error;
 mod kinds;
 mod network;
 mod postgres_url;
 mod reader;
+mod redis_url;
 mod secret;
 mod settings;
 mod sources;
@@ -18,13 +20,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+pub use channel::{ChannelFormat, ChannelKind, ChannelSettings, ConversationGroup};
 pub use database::{Database, PostgresSettings};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use kinds::{
     AuthSettings, ChatLimits, ConnLimits, LogLevel, LogSettings, NetSettings, Rate, StoreSettings,
 };
 pub use postgres_url::TlsMode;
-pub use secret::{REDACTED, Secret, redact_url};
+pub use redis_url::RedisHost;
+pub use secret::{REDACTED, Secret, redact_url, redact_urls};
 pub use settings::{Fallback, Key, Kind, SETTINGS, Setting, groups, markdown};
 pub use sources::{Machine, Sources};
 
@@ -55,6 +59,8 @@ pub struct Config {
     pub auth: AuthSettings,
     /// The database.
     pub store: StoreSettings,
+    /// Fan-out between threads, nodes and Django.
+    pub channel: ChannelSettings,
     /// The log.
     pub log: LogSettings,
     /// What works and yet should not stay so, one line each.
@@ -86,12 +92,15 @@ impl Config {
         let mut reader = Reader { values, errors };
         let mut warnings = Vec::new();
         let debug = reader.boolean(Key::Debug);
+        let store = store(&mut reader, sources.read_file);
+        let channel = channel::read(&mut reader, &store.database, sources.read_file, &mut warnings);
         let config = Self {
             debug,
             echo: reader.boolean(Key::Echo),
             net: net(&mut reader, debug, sources.machine),
             auth: auth(&mut reader, debug, sources.machine, &mut warnings),
-            store: store(&mut reader, sources.read_file),
+            store,
+            channel,
             chat: chat(&mut reader),
             conn: conn(&mut reader, sources.machine, &mut warnings),
             log: log(&mut reader),
@@ -254,12 +263,6 @@ fn store(reader: &mut Reader, read_file: ReadFile<'_>) -> StoreSettings {
         &[Key::WriteWorkers, Key::DatabaseUrl],
         "must be 1 with SQLite, which has one writer",
     );
-    if reader.text(Key::RedisUrl).is_some() {
-        reader.refuse(
-            Key::RedisUrl,
-            "the Redis channel layer is not supported by this version; unset it to run a single node",
-        );
-    }
     StoreSettings {
         database,
         write_workers,
@@ -379,6 +382,7 @@ fn effective(reader: &Reader, config: &Config) -> Vec<Effective> {
                 (Key::Shards, None) => config.net.shards.to_string(),
                 (Key::WriteWorkers, None) => config.store.write_workers.to_string(),
                 (Key::ConnectionsMax, None) => config.conn.connections_max.to_string(),
+                (Key::ChannelLayer, None) => config.channel.kind.name().to_owned(),
                 (Key::SecretKey, None) => REDACTED.to_owned(),
                 (Key::AllowedHosts, Some(raw)) if config.debug && raw.origin == Origin::Default => {
                     DEBUG_HOSTS.join(",")

@@ -36,7 +36,7 @@ use crate::time::Now;
 use crate::wire::Encoder;
 
 pub use allowance::Allowance;
-pub use ops::{Ops, healthz, readyz};
+pub use ops::{Ops, Part, healthz, readyz};
 pub use route::{ROUTES, Route, UNKNOWN, route_name};
 pub use then::Then;
 

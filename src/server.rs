@@ -2,8 +2,10 @@
 //!
 //! The only place that names an implementation of a port.
 
+mod channel;
 mod condition;
 mod first_answer;
+mod ledger;
 mod page;
 mod signals;
 mod stores;
@@ -17,7 +19,6 @@ use std::sync::Arc;
 use crate::auth::addresses::Addresses;
 use crate::auth::{Rate, Verifier};
 use crate::channel::ChannelLayer;
-use crate::channel::memory::MemoryLayer;
 use crate::chat::{ChatLimits, Directory};
 use crate::config::{self, Config};
 use crate::conn::ConnLimits;
@@ -81,8 +82,8 @@ pub struct PortUnavailable {
 
 /// Serves until SIGTERM or SIGINT, drains, and returns.
 ///
-/// The order of the end: shards take nothing new and move their clients away; the workers commit what is queued and go; then
-/// this returns. A second signal ends the process at once.
+/// The order of the end: shards take nothing new and move their clients away; the workers commit what is queued and go; what
+/// they published is sent to the other nodes; then this returns. A second signal ends the process at once.
 ///
 /// # Errors
 ///
@@ -105,15 +106,26 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
         inboxes.push(inbox);
     }
     let (queues, workload) = queues(config.store.write_workers);
-    let channel: Arc<dyn ChannelLayer> = Arc::new(MemoryLayer::new(inboxes.clone()));
     let encoder = Encoder::new(&config.net.media_url);
     let condition = Condition::of(stores::place(&config));
     let answer = FirstAnswer::awaited();
+    let me = new_life()?;
+    let channel = channel::start(
+        &config,
+        &channel::Links {
+            me,
+            inboxes: &inboxes,
+            encoder: &encoder,
+            clock,
+            answer: &answer,
+            metrics: &metrics,
+        },
+    )?;
     let workers = workers::start(
         &config,
         workload,
         &workers::Links {
-            channel: Arc::clone(&channel),
+            channel: Arc::clone(&channel.layer),
             encoder: encoder.clone(),
             inboxes: inboxes.clone(),
             clock,
@@ -125,7 +137,9 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     let page = (config.debug || !demo_users.is_empty())
         .then(|| Arc::new(DemoPage::new(demo_users, config.auth.clone())) as Arc<dyn Page>);
     let stage = Stage::default();
-    let parts = Parts { metrics, encoder, channel, queues, inboxes: inboxes.clone(), page, stage };
+    let inboxes = inboxes.clone();
+    let layer = Arc::clone(&channel.layer);
+    let parts = Parts { me, metrics, encoder, channel: layer, queues, inboxes, page, stage };
     let node = Arc::new(node(&config, parts)?);
 
     let wait = match stores::meet(&config) {
@@ -156,6 +170,8 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     drop(node);
     watch.end();
     threads::join(workers);
+    // The workers published until now.
+    channel.end();
     tracing::info!("stopped");
     wait.map_or(Ok(()), Wait::end)?;
     Ok(())
@@ -190,6 +206,7 @@ fn bind(
 
 /// What [`run`] has made by the time the node is put together.
 struct Parts {
+    me: NodeId,
     metrics: Arc<Registry>,
     encoder: Encoder,
     channel: Arc<dyn ChannelLayer>,
@@ -200,7 +217,7 @@ struct Parts {
 }
 
 fn node(config: &Config, parts: Parts) -> anyhow::Result<Node> {
-    let Parts { metrics, encoder, channel, queues, inboxes, page, stage } = parts;
+    let Parts { me, metrics, encoder, channel, queues, inboxes, page, stage } = parts;
     let chat = chat_limits(config);
     let mut secrets = vec![config.auth.secret.expose()];
     secrets.extend(config.auth.previous.as_ref().map(config::Secret::expose));
@@ -208,10 +225,8 @@ fn node(config: &Config, parts: Parts) -> anyhow::Result<Node> {
         Verifier::new(&secrets, config.auth.audience.clone(), config.auth.issuer.clone());
     let per_ip = config.conn.connects_per_ip.map_or(Rate::UNLIMITED, rate);
     let open_max = config.conn.per_ip_max.map_or(u32::MAX, |max| max as u32);
-    let mut id = [0; 16];
-    getrandom::fill(&mut id)?;
     Ok(Node {
-        id: NodeId(u128::from_be_bytes(id)),
+        id: me,
         gate: Gate {
             verifier,
             hosts: config.net.allowed_hosts.clone(),
@@ -235,6 +250,13 @@ fn node(config: &Config, parts: Parts) -> anyhow::Result<Node> {
         metrics,
         stage,
     })
+}
+
+/// A name for this life of this node that no other has.
+fn new_life() -> anyhow::Result<NodeId> {
+    let mut digits = [0; 16];
+    getrandom::fill(&mut digits)?;
+    Ok(NodeId(u128::from_be_bytes(digits)))
 }
 
 fn conn_limits(config: &config::ConnLimits) -> ConnLimits {

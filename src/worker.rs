@@ -48,7 +48,7 @@ pub enum Ticket {
     /// Of a handshake.
     Gate(Box<gate::Knock>),
     /// Of `readyz`: what else is wrong with the node.
-    Ready(Vec<(&'static str, String)>),
+    Ready(Vec<(rest::Part, String)>),
     /// Of a shard's own: it compares what the store was told with what holds by then.
     Presence {
         /// Of whom.

@@ -32,6 +32,7 @@ const OTHER_NAMES: &[&str] = &[
     "TCP_NODELAY",
     "TCP_USER_TIMEOUT",
     "CONN_MAX_AGE",
+    "CHANNEL_LAYERS",
     "SO_REUSEPORT",
     "IOV_MAX",
     "SIGTERM",

@@ -67,7 +67,7 @@ pub(super) fn entries(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The host without its port, and the port; `None` where it is no host. An IPv6 address keeps its brackets.
-fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
+pub(super) fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
     let end = match host.strip_prefix('[') {
         Some(inner) => {
             let close = inner.find(']')?;

@@ -65,6 +65,17 @@ pub fn redact_url(url: &str) -> String {
     shown
 }
 
+/// As [`redact_url`], of several URLs with commas between them. Where one is none, a password may hold the comma: then they
+/// are taken for one URL.
+pub fn redact_urls(urls: &str) -> String {
+    let each: Vec<&str> = urls.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
+    if each.iter().all(|url| url.contains("://")) {
+        let shown: Vec<String> = each.into_iter().map(redact_url).collect();
+        return shown.join(",");
+    }
+    redact_url(urls)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +103,19 @@ mod tests {
             ("nonsense", "nonsense"),
         ] {
             assert_eq!(redact_url(url), shown);
+        }
+    }
+    #[test]
+    fn each_of_several_urls_loses_its_password() {
+        for (urls, shown) in [
+            ("redis://:pw@a,redis://b/1", "redis://[redacted]@a,redis://b/1"),
+            ("redis://:pw@a, redis://:pw@b", "redis://[redacted]@a,redis://[redacted]@b"),
+            ("redis://:p,w@a", "redis://[redacted]@a"),
+            ("redis://:p,w@a,redis://:x@b", "redis://[redacted]@b"),
+            ("redis://me:p,redis://w", "redis://[redacted],redis://w"),
+            ("", ""),
+        ] {
+            assert_eq!(redact_urls(urls), shown);
         }
     }
 }

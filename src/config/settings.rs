@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::channel::PREFIX_CHARS_MAX;
 use super::postgres_url::CONNECT_TIMEOUT_S;
 use crate::limits;
 
@@ -57,11 +58,15 @@ pub enum Kind {
     List,
     /// A URL that may hold a password; shown without it.
     Url,
+    /// Several of them, with commas between them.
+    Urls,
     /// Never shown.
     Secret {
         /// Bytes, with `DEBUG` off.
         bytes_min: usize,
     },
+    /// Never shown; several, with commas between them.
+    Secrets,
 }
 
 /// What holds where a setting is not set.
@@ -98,7 +103,7 @@ macro_rules! settings {
 }
 
 use Fallback::{Derived, Is, Unset};
-use Kind::{Address, Boolean, Choice, Integer, List, Real, Secret, Text, Url};
+use Kind::{Address, Boolean, Choice, Integer, List, Real, Secret, Secrets, Text, Url, Urls};
 
 settings! {
     "Network" {
@@ -148,8 +153,29 @@ settings! {
             "Requests committed in one transaction.";
         BatchAgeMs "BATCH_AGE_MS" Integer { min: 0, max: 1_000 }, "ms", Is("0"),
             "How long a batch waits for company; 0 commits what is there.";
-        RedisUrl "REDIS_URL" Url, "", Unset,
-            "The channel layer shared with Django; not supported by this version, which refuses to start with it.";
+    }
+    "Channel layer" {
+        RedisUrl "REDIS_URL" Urls, "", Unset,
+            "The Redis of Django's channel layer: `redis://user:password@host:6379/0`, `rediss://` with TLS; several with commas between them, in the order of Django's `hosts`.";
+        RedisCaFile "REDIS_CA_FILE" Text { chars_max: 4_096 }, "", Unset,
+            "PEM file of the authorities that may vouch for a `rediss://` server; unset: those of the system.";
+        ChannelLayer "CHANNEL_LAYER" Choice(&["memory", "redis-pubsub", "redis-core"]), "",
+            Derived("redis-pubsub with REDIS_URL, else memory"),
+            "By what events go between nodes and Django: `redis-pubsub` is `RedisPubSubChannelLayer`, `redis-core` is `RedisChannelLayer`; `memory` is one node by itself.";
+        ChannelPrefix "CHANNEL_PREFIX" Text { chars_max: PREFIX_CHARS_MAX }, "", Is("asgi"),
+            "Before every key and channel in Redis; `prefix` in Django's settings.";
+        ConversationGroup "CONVERSATION_GROUP" Choice(&["chat", "conversation"]), "", Is("chat"),
+            "How Django names a conversation's group: `chat_{id}` or `conversation_{id}`. Both are listened to.";
+        ChannelFormat "CHANNEL_FORMAT" Choice(&["msgpack", "json"]), "", Is("msgpack"),
+            "How messages are written; `serializer_format` in Django's settings.";
+        ChannelEncryptionKeys "CHANNEL_ENCRYPTION_KEYS" Secrets, "", Unset,
+            "`symmetric_encryption_keys` in Django's settings, with commas between them: the first encrypts, all decrypt.";
+        ChannelCapacity "CHANNEL_CAPACITY" Integer { min: 1, max: 1_000_000 }, "messages", Is("1500"),
+            "With redis-core: what waits for one process before senders drop; `capacity` in Django's settings.";
+        ChannelExpiryS "CHANNEL_EXPIRY_S" Integer { min: 1, max: 86_400 }, "s", Is("60"),
+            "With redis-core: how long a message waits for a process; `expiry` in Django's settings.";
+        ChannelGroupExpiryS "CHANNEL_GROUP_EXPIRY_S" Integer { min: 3, max: 31_536_000 }, "s", Is("86400"),
+            "With redis-core: how long a process that died stays in its groups; `group_expiry` in Django's settings.";
     }
     "Chat" {
         WelcomeMessage "WELCOME_MESSAGE" Text { chars_max: limits::CONTENT_CHARS_MAX }, "",
@@ -216,12 +242,13 @@ impl Setting {
 
     /// True exactly when its value is never shown.
     pub const fn is_secret(&self) -> bool {
-        matches!(self.kind, Kind::Secret { .. })
+        matches!(self.kind, Kind::Secret { .. } | Kind::Secrets)
     }
 
     /// The name of its variant that names a file to read the value from, `SECRET_KEY_FILE`, where it has one.
     pub fn file_name(&self) -> Option<String> {
-        matches!(self.kind, Kind::Secret { .. } | Kind::Url).then(|| format!("{}_FILE", self.name))
+        let may_hold_a_secret = self.is_secret() || matches!(self.kind, Kind::Url | Kind::Urls);
+        may_hold_a_secret.then(|| format!("{}_FILE", self.name))
     }
 
     /// The default as the documents show it; empty where there is none.
@@ -257,6 +284,8 @@ impl fmt::Display for Kind {
             Kind::Text { chars_max } => write!(f, "text of at most {chars_max} characters"),
             Kind::List => f.write_str("entries with commas between them"),
             Kind::Url => f.write_str("a URL"),
+            Kind::Urls => f.write_str("URLs with commas between them"),
+            Kind::Secrets => f.write_str("secrets with commas between them"),
             Kind::Secret { bytes_min } => write!(f, "at least {bytes_min} bytes"),
         }
     }

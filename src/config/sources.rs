@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::{ConfigError, Origin};
-use super::secret::{REDACTED, redact_url};
+use super::secret::{REDACTED, redact_url, redact_urls};
 use super::settings::{Fallback, Key, Kind, SETTINGS, Setting, by_toml_key, nearest_toml_key};
 
 /// Finds a value by its name in the environment.
@@ -155,8 +155,9 @@ fn scalar(value: &toml::Value) -> Option<String> {
 /// `value` as it may be shown.
 pub(super) fn shown(setting: &Setting, value: &str) -> String {
     match setting.kind {
-        Kind::Secret { .. } => REDACTED.to_owned(),
+        Kind::Secret { .. } | Kind::Secrets => REDACTED.to_owned(),
         Kind::Url => redact_url(value),
+        Kind::Urls => redact_urls(value),
         _ => one_line(value),
     }
 }

@@ -20,19 +20,45 @@ pub enum Ops {
 
 /// 200: whoever gets this answer knows that the loop turns.
 pub fn healthz() -> Response {
-    uncached(200, &BTreeMap::from([("status", "ok")]))
+    uncached(200, wire::rest::body(&wire::rest::Health { status: "ok", failing: None }))
 }
 
-/// 200 where `failing` is empty, else 503. `failing` names what is not ready (`store`, `draining`) and says why.
-pub fn readyz(failing: &[(&str, &str)]) -> Response {
-    let status = if failing.is_empty() { "ready" } else { "not_ready" };
-    let members = failing.iter().copied().chain([("status", status)]);
-    let members: BTreeMap<_, _> = members.collect();
-    uncached(if failing.is_empty() { 200 } else { 503 }, &members)
+/// A part of a node that clients need.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Part {
+    /// To other nodes and Django. Without it a node serves its own clients, and brings up what it missed later.
+    ChannelLayer,
+    /// No failure: the node moves its clients away.
+    Draining,
+    /// The database.
+    Store,
 }
 
-fn uncached(status: u16, members: &BTreeMap<&str, &str>) -> Response {
-    Response::json(status, wire::rest::body(members)).header("Cache-Control", "no-store")
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ChannelLayer => "channel_layer",
+            Self::Draining => "draining",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// `failing` says what is not well and why. 200 where clients may be sent here: nothing fails (`ok`), or the channel layer alone
+/// (`degraded`), which fails for all nodes at once, and a balancer that took them all away would leave nobody. Else 503.
+pub fn readyz(failing: &[(Part, &str)]) -> Response {
+    let names = || failing.iter().map(|(part, why)| (part.name(), *why)).collect();
+    let (status, word) = match failing {
+        [] => (200, "ok"),
+        _ if failing.iter().all(|(part, _)| *part == Part::ChannelLayer) => (200, "degraded"),
+        _ => (503, "not_ready"),
+    };
+    let failing: Option<BTreeMap<&str, &str>> = (!failing.is_empty()).then(names);
+    uncached(status, wire::rest::body(&wire::rest::Health { status: word, failing }))
+}
+
+fn uncached(status: u16, body: Vec<u8>) -> Response {
+    Response::json(status, body).header("Cache-Control", "no-store")
 }
 
 #[cfg(test)]
@@ -48,11 +74,21 @@ mod tests {
     #[test]
     fn what_is_not_ready_is_named() {
         check(&healthz(), 200, r#"{"status":"ok"}"#);
-        check(&readyz(&[]), 200, r#"{"status":"ready"}"#);
+        check(&readyz(&[]), 200, r#"{"status":"ok"}"#);
         check(
-            &readyz(&[("store", "unavailable"), ("draining", "since SIGTERM")]),
+            &readyz(&[(Part::ChannelLayer, "cache:6379: refused")]),
+            200,
+            r#"{"status":"degraded","failing":{"channel_layer":"cache:6379: refused"}}"#,
+        );
+        check(
+            &readyz(&[(Part::Store, "unavailable")]),
             503,
-            r#"{"draining":"since SIGTERM","status":"not_ready","store":"unavailable"}"#,
+            r#"{"status":"not_ready","failing":{"store":"unavailable"}}"#,
+        );
+        check(
+            &readyz(&[(Part::ChannelLayer, "refused"), (Part::Draining, "since SIGTERM")]),
+            503,
+            r#"{"status":"not_ready","failing":{"channel_layer":"refused","draining":"since SIGTERM"}}"#,
         );
     }
 }

@@ -12,7 +12,7 @@ use crate::model::{Command, Endpoint, Envelope, Group};
 use crate::protocol::http::forwarded::client_addr;
 use crate::protocol::http::{Head, Request as HttpRequest, Response};
 use crate::protocol::ws::encoder;
-use crate::rest::{self, Handled, Ops};
+use crate::rest::{self, Handled, Ops, Part};
 use crate::store::{self, Failure, Reply};
 use crate::wire;
 use crate::worker::{Answered, Job, Ticket};
@@ -146,17 +146,28 @@ impl Core {
     }
 
     fn on_readyz(&mut self, key: ConnKey, line: &mut Line) {
+        let trouble = self.node.channel.trouble().map(|why| (Part::ChannelLayer, why));
+        let mut failing: Vec<_> = trouble.into_iter().collect();
         if self.node.is_draining() {
-            return self.respond(
-                key,
-                line,
-                &rest::readyz(&[("draining", "clients are being moved away")]),
-            );
+            failing.push((Part::Draining, "clients are being moved away".to_owned()));
+            return self.respond_ready(key, line, failing, None);
         }
         let from = Some(self.here(key));
-        let trouble = self.node.channel.trouble().map(|why| ("channel_layer", why));
-        let ticket = Ticket::Ready(trouble.into_iter().collect());
+        let ticket = Ticket::Ready(failing);
         self.submit(key, line, Job { request: store::Request::Ping, from, ticket });
+    }
+
+    /// `store` is what is wrong with the store beside what else is `failing`.
+    pub(super) fn respond_ready(
+        &mut self,
+        key: ConnKey,
+        line: &mut Line,
+        failing: Vec<(Part, String)>,
+        store: Option<&str>,
+    ) {
+        let failing = failing.iter().map(|(part, why)| (*part, &**why));
+        let failing: Vec<_> = failing.chain(store.map(|why| (Part::Store, why))).collect();
+        self.respond(key, line, &rest::readyz(&failing));
     }
 
     fn on_knock(&mut self, key: ConnKey, line: &mut Line, head: &Head<'_>) {
@@ -206,12 +217,12 @@ impl Core {
             Ticket::Gate(knock) if line.conn.phase() == Phase::Deciding => {
                 self.on_admission(key, line, *knock, outcome);
             }
-            Ticket::Ready(mut failing) if line.conn.phase() == Phase::Deciding => {
-                if let Err(Failure::Store(error)) = outcome {
-                    failing.push(("store", error.kind.name().to_owned()));
-                }
-                let failing: Vec<_> = failing.iter().map(|(what, why)| (*what, &**why)).collect();
-                self.respond(key, line, &rest::readyz(&failing));
+            Ticket::Ready(failing) if line.conn.phase() == Phase::Deciding => {
+                let store = match &outcome {
+                    Err(Failure::Store(error)) => Some(error.kind.name()),
+                    Ok(_) | Err(Failure::Refused(_)) => None,
+                };
+                self.respond_ready(key, line, failing, store);
             }
             Ticket::Rest(_)
             | Ticket::Gate(_)

@@ -1,6 +1,7 @@
 //! REST bodies: the same shapes as the frames', and the same faults.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -169,6 +170,16 @@ pub fn marked_read_body(
         message_id: message,
         newly_read: newly,
     })
+}
+
+/// What `healthz` and `readyz` say.
+#[derive(Serialize, Debug)]
+pub struct Health<'a> {
+    /// One word.
+    pub status: &'a str,
+    /// What is not well, and why; left out where there is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<BTreeMap<&'a str, &'a str>>,
 }
 
 /// Any other body; map keys are texts.

@@ -20,7 +20,7 @@ fn a_drain_moves_clients_away_and_ends_with_0() {
         .map(|user| [Ws::v1(&server, user, &path), Ws::v1(&server, user, "/ws/chat/")]);
     let mut plain = Ws::plain(&server, &bob, &path);
     let mut idle = Http::connect(server.address);
-    assert_eq!(idle.ask("GET", "/readyz", "", None).json(), json!({"status": "ready"}));
+    assert_eq!(idle.ask("GET", "/readyz", "", None).json(), json!({"status": "ok"}));
     let mut begun = Http::connect(server.address);
     begun.send("GET /readyz HTTP/1.1\r\nHost: ");
     // So that the half of a request is there when the drain begins.
@@ -36,7 +36,7 @@ fn a_drain_moves_clients_away_and_ends_with_0() {
     let answer = begun.answer(false);
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["status"], "not_ready");
-    assert!(answer.json()["draining"].is_string());
+    assert!(answer.json()["failing"]["draining"].is_string());
     assert!(begun.is_ended() && idle.is_ended());
     assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
     for ws in v1.as_flattened_mut() {

@@ -118,7 +118,7 @@ fn health_is_told_without_a_token_and_by_address() {
     let server = Server::start();
     let mut http = Http::connect(server.address);
     for (path, body) in
-        [("/healthz", json!({"status": "ok"})), ("/readyz", json!({"status": "ready"}))]
+        [("/healthz", json!({"status": "ok"})), ("/readyz", json!({"status": "ok"}))]
     {
         // A probe asks by address, which is no host of ours.
         http.send(format!("GET {path} HTTP/1.1\r\nHost: 10.1.2.3:8000\r\n\r\n"));
