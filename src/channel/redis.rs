@@ -25,6 +25,8 @@ pub mod pubsub;
 pub mod sequence;
 mod tend;
 mod waits;
+#[cfg(test)]
+mod world;
 
 use std::fmt;
 use std::path::PathBuf;

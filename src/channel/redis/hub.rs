@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crossbeam_channel::Receiver;
 use memchr::memmem::Finder;
 
 use super::condition::Condition;
 use super::interest::Interest;
 use super::outbox::Outbox;
-use super::sequence::{Arrival, Item, Sequence, Shards, Verdict};
+use super::sequence::{Arrival, Item, Sequence, Shards, Source, Verdict};
 use super::tend::{self, Note, Notes};
 use super::waits::{self, Bell};
-use super::{Clock, Random, Settings, Surroundings, Task};
+use super::{Clock, HostUrl, OpenLedger, Random, Settings, Surroundings, Task};
 use crate::channel::bus::{
     Address, Dropped, Envelope, Fields, Flaw, Names, Received, Ring, inbound, read_gap,
 };
@@ -38,8 +39,10 @@ pub(super) enum Origin {
     Here,
     /// The bus.
     Bus,
-    /// The store: it may have been missed.
+    /// The store, with all that may have been missed from a moment on.
     Store,
+    /// The store, with what is missing between messages that came.
+    Hole,
 }
 
 /// See the module.
@@ -68,6 +71,24 @@ pub struct Hub {
 impl Hub {
     /// A hub, and its own threads: the one that ends waits and the one that asks the store.
     pub(super) fn new(settings: &Settings, around: Surroundings) -> (Arc<Self>, [Task; 2]) {
+        let (hub, noted, ledger) = Self::parts(settings, around);
+        let waits = {
+            let hub = Arc::clone(&hub);
+            Task { name: "bus-waits".to_owned(), run: Box::new(move || waits::run(&hub)) }
+        };
+        let tend = {
+            let hub = Arc::clone(&hub);
+            let run = Box::new(move || tend::run(&hub, &noted, ledger()));
+            Task { name: "bus-tend".to_owned(), run }
+        };
+        (hub, [waits, tend])
+    }
+
+    /// A hub, and what its threads need: what they are told, and the store.
+    pub(super) fn parts(
+        settings: &Settings,
+        around: Surroundings,
+    ) -> (Arc<Self>, Receiver<Note>, OpenLedger) {
         let Surroundings { me, shards, clock, random, metrics, ledger } = around;
         let (notes, noted) = tend::notes();
         let keys = settings.keys.iter().map(|key| &*key.0);
@@ -85,7 +106,7 @@ impl Hub {
             outbox: Outbox::default(),
             notes,
             bell: Bell::default(),
-            condition: Condition::new(settings.hosts.iter().map(|host| host.redacted()).collect()),
+            condition: Condition::new(settings.hosts.iter().map(HostUrl::redacted).collect()),
             metrics: metrics.block(),
             orders: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
@@ -94,16 +115,7 @@ impl Hub {
         metrics.sample_gauge(Gauge::QueueDepth(Queue::Bus), move || depth.outbox.len() as u64);
         let depth = Arc::clone(&hub);
         metrics.sample_gauge(Gauge::QueueDepth(Queue::BusChecks), move || depth.notes.len() as u64);
-        let waits = {
-            let hub = Arc::clone(&hub);
-            Task { name: "bus-waits".to_owned(), run: Box::new(move || waits::run(&hub)) }
-        };
-        let tend = {
-            let hub = Arc::clone(&hub);
-            let run = Box::new(move || tend::run(&hub, &noted, ledger()));
-            Task { name: "bus-tend".to_owned(), run }
-        };
-        (hub, [waits, tend])
+        (hub, noted, ledger)
     }
 
     /// This life of this node.
@@ -364,8 +376,13 @@ impl Hub {
             self.count_order(&item.delivery, origin);
             return self.hand_out(self.sequence.shards(group), item);
         };
-        let is_mended = origin == Origin::Store;
-        let arrival = Arrival { conversation, seq, is_mended };
+        let source = match origin {
+            Origin::Here | Origin::Bus => Source::Live,
+            Origin::Store => Source::Gap,
+            Origin::Hole => Source::Hole,
+        };
+        let is_mended = source != Source::Live;
+        let arrival = Arrival { conversation, seq, source };
         let out = &mut |shards, item| self.hand_out(shards, item);
         let verdict = self.sequence.admit(item, arrival, self.now().mono, out);
         if is_mended && matches!(verdict, Verdict::Next | Verdict::Late | Verdict::Held(_)) {
@@ -396,7 +413,7 @@ impl Hub {
             }
             return;
         }
-        for shard in shards {
+        for shard in shards.iter() {
             self.shards[usize::from(shard.0)].accept(Arc::clone(&delivery), patient);
         }
     }
@@ -411,7 +428,7 @@ impl Hub {
 
     fn count_order(&self, delivery: &Delivery, origin: Origin) {
         if let (Payload::Control(_), Group::Conversation(_)) = (&delivery.payload, delivery.group)
-            && origin != Origin::Store
+            && matches!(origin, Origin::Here | Origin::Bus)
         {
             self.orders.fetch_add(1, Ordering::Release);
         }
@@ -444,3 +461,6 @@ const fn drop_of(dropped: Dropped) -> BusDrop {
         Dropped::Misplaced => BusDrop::Misplaced,
     }
 }
+
+#[cfg(test)]
+mod tests;

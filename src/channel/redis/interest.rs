@@ -92,7 +92,8 @@ impl Interest {
     pub fn expire(&self, now: Mono, has_session: impl Fn(Group) -> bool) -> bool {
         let mut state = self.state.lock();
         let mut any = false;
-        while let Some((_, group)) = state.lingering.pop_front_if(|(at, _)| *at <= now) {
+        while state.lingering.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, group)) = state.lingering.pop_front() else { break };
             let Some(wanted) = state.wanted.get_mut(&group) else { continue };
             wanted.is_queued = false;
             match wanted.until {
@@ -161,6 +162,148 @@ impl State {
     fn tell(&mut self, group: Group) {
         for changed in &mut self.changed {
             changed.insert(group);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::{ConversationId, UserId};
+
+    fn now(ms: u64) -> Now {
+        Now { mono: Mono(ms), wall: Timestamp(ms as i64 * 1_000) }
+    }
+
+    fn user(id: i64) -> Group {
+        Group::User(UserId(id))
+    }
+
+    #[test]
+    fn a_group_is_wanted_until_nobody_came_back_for_a_while() {
+        let interest = Interest::default();
+        let reader = interest.reader();
+        assert!(interest.want(user(1), now(5)) && !interest.want(user(1), now(6)));
+        assert_eq!(interest.since(user(1)), Some(now(5).wall));
+        assert_eq!(interest.changes(reader, 9), [Change { group: user(1), is_wanted: true }]);
+        interest.release(user(1), Mono(10));
+        assert!(!interest.expire(Mono(9 + BUS_LINGER_MS), |_| false));
+        assert!(!interest.want(user(1), now(11)), "it is still listened to");
+        interest.release(user(1), Mono(100));
+        assert!(!interest.expire(Mono(10 + BUS_LINGER_MS), |_| false), "the second leave counts");
+        assert_eq!(interest.changes(reader, 9), []);
+        assert!(interest.expire(Mono(100 + BUS_LINGER_MS), |_| false));
+        assert_eq!(interest.changes(reader, 9), [Change { group: user(1), is_wanted: false }]);
+        assert!(interest.is_empty() && !interest.has_changes(reader));
+    }
+
+    #[test]
+    fn a_leave_told_after_the_next_join_takes_nothing_away() {
+        let interest = Interest::default();
+        interest.want(user(1), now(0));
+        interest.release(user(1), Mono(1));
+        assert!(!interest.expire(Mono(BUS_LINGER_MS + 1), |_| true));
+        assert_eq!(interest.wanted(), [user(1)]);
+        assert!(!interest.expire(Mono(9 * BUS_LINGER_MS), |_| false), "it has a session");
+    }
+
+    #[test]
+    fn a_reader_that_begins_anew_is_told_all_and_then_what_changes() {
+        let interest = Interest::default();
+        interest.want(user(1), now(0));
+        let (early, late) = (interest.reader(), interest.reader());
+        interest.want(user(2), now(0));
+        assert_eq!(interest.restart(early).len(), 2);
+        assert!(!interest.has_changes(early));
+        assert_eq!(interest.changes(late, 1).len(), 1);
+        assert_eq!(interest.changes(late, 9).len(), 1);
+        interest.want(user(3), now(0));
+        assert_eq!(interest.changes(early, 9), [Change { group: user(3), is_wanted: true }]);
+        assert!(!interest.want(Group::General, now(0)), "it is always listened to");
+    }
+
+    /// Groups whose sessions come and go, as one reader listens to them.
+    #[derive(Default)]
+    struct Stage {
+        interest: Interest,
+        sessions: [u32; 4],
+        listened: HashSet<Group>,
+        now: u64,
+    }
+
+    impl Stage {
+        fn group(id: usize) -> Group {
+            Group::Conversation(ConversationId(id as i64 + 1))
+        }
+
+        fn comes(&mut self, id: usize) {
+            self.sessions[id] += 1;
+            if self.sessions[id] == 1 {
+                self.interest.want(Self::group(id), now(self.now));
+            }
+        }
+
+        /// True exactly when it was the last, which is to be told.
+        fn goes(&mut self, id: usize) -> bool {
+            let is_last = self.sessions[id] == 1;
+            self.sessions[id] = self.sessions[id].saturating_sub(1);
+            is_last
+        }
+
+        fn told(&mut self, id: usize) {
+            self.interest.release(Self::group(id), Mono(self.now));
+        }
+
+        fn passes(&mut self, ms: u64, reader: Reader) {
+            self.now += ms;
+            let sessions = self.sessions;
+            self.interest.expire(Mono(self.now), |group| {
+                (0..4).any(|id| Self::group(id) == group && sessions[id] > 0)
+            });
+            for Change { group, is_wanted } in self.interest.changes(reader, 3) {
+                if is_wanted {
+                    self.listened.insert(group);
+                } else {
+                    self.listened.remove(&group);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// A last leave may be told after what follows it, as where its thread was put aside.
+        #[test]
+        fn what_has_a_session_is_wanted_and_in_the_end_nothing_is(
+            steps in vec((0usize..4, any::<bool>(), any::<bool>(), 0u64..3_000), 1..200),
+        ) {
+            let mut stage = Stage::default();
+            let reader = stage.interest.reader();
+            let mut untold = None;
+            for (id, comes, is_told_late, ms) in steps {
+                if comes {
+                    stage.comes(id);
+                } else if stage.goes(id) {
+                    let told = if is_told_late { untold.replace(id) } else { Some(id) };
+                    if let Some(id) = told {
+                        stage.told(id);
+                    }
+                }
+                stage.passes(ms, reader);
+                let wanted = stage.interest.wanted();
+                for id in (0..4).filter(|id| stage.sessions[*id] > 0) {
+                    prop_assert!(wanted.contains(&Stage::group(id)));
+                }
+            }
+            for id in 0..4 {
+                stage.sessions[id] = 0;
+                stage.told(id);
+            }
+            stage.passes(2 * BUS_LINGER_MS, reader);
+            stage.passes(0, reader);
+            prop_assert!(stage.interest.is_empty() && stage.listened.is_empty());
         }
     }
 }

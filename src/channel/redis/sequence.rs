@@ -25,8 +25,8 @@ use crate::limits::{BUS_PLACES_MAX, SHARDS_MAX};
 use crate::model::{ConversationId, Group, Seq};
 use crate::time::Mono;
 
-pub use turn::Verdict;
 use turn::{Due, Style, Turn};
+pub use turn::{Source, Verdict};
 
 const STRIPES: usize = 64;
 const _: () = assert!(SHARDS_MAX <= u64::BITS as usize && STRIPES.is_power_of_two());
@@ -49,7 +49,7 @@ pub struct Item {
     pub patient: bool,
 }
 
-/// Shards by number, lowest first.
+/// Some of the shards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shards(u64);
 
@@ -60,8 +60,8 @@ pub struct Arrival {
     pub conversation: ConversationId,
     /// Its place there.
     pub seq: Seq,
-    /// True exactly when the store handed it out, in order, because it may have been missed.
-    pub is_mended: bool,
+    /// How it came.
+    pub source: Source,
 }
 
 #[derive(Debug, Default)]
@@ -127,7 +127,7 @@ impl Sequence {
         now: Mono,
         out: &mut impl FnMut(Shards, Item),
     ) -> Verdict {
-        let Arrival { conversation, seq, is_mended } = arrival;
+        let Arrival { conversation, seq, source } = arrival;
         let group = item.delivery.group;
         let mut stripe = self.stripe(group).lock();
         let Stripe { groups, places, senders } = &mut *stripe;
@@ -147,7 +147,7 @@ impl Sequence {
             }
         };
         let turn = &mut members.turns[at].1;
-        let (verdict, first) = turn.arrive(seq, item, style(group), is_mended, now);
+        let (verdict, first) = turn.arrive(seq, item, style(group), source, now);
         if let Verdict::Held(until) = verdict {
             self.waiting.lock().insert((until, group, conversation));
         }
@@ -344,15 +344,15 @@ impl Members {
 impl Shards {
     /// None.
     pub const NONE: Self = Self(0);
-}
 
-impl Iterator for Shards {
-    type Item = ShardId;
-
-    fn next(&mut self) -> Option<ShardId> {
-        let shard = self.0.trailing_zeros();
-        self.0 &= self.0.wrapping_sub(1);
-        (shard < u64::BITS).then_some(ShardId(shard as u16))
+    /// Each of them, lowest first.
+    pub fn iter(self) -> impl Iterator<Item = ShardId> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let shard = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (shard < u64::BITS).then_some(ShardId(shard as u16))
+        })
     }
 }
 

@@ -250,7 +250,7 @@ impl<'a> Tend<'a> {
                 (delivery.group, &delivery.payload)
                 && holes.contains(&(user, *conversation))
             {
-                hub.deliver(Arc::new(delivery), true, Origin::Store);
+                hub.deliver(Arc::new(delivery), true, Origin::Hole);
             }
         })?;
         for (user, conversation) in holes {

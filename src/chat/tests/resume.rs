@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::chat::{Admit, Opening, Pending, Then};
 use crate::limits::{ECHOES_HELD_MAX, RESUME_MESSAGES_MAX, RESUME_PAGE};
-use crate::model::{Command, ConversationId, Endpoint, Refused, Seq};
+use crate::model::{Command, Control, ConversationId, Endpoint, Refused, Seq, UserId};
 use crate::store::Request;
 
 const CONVERSATION: Endpoint = Endpoint::Conversation(HERE);
@@ -218,6 +218,37 @@ fn what_is_missed_while_a_page_is_read_is_repaired_after_it() {
 }
 
 /// A chat session with a resume of [`HERE`] after 120 under way; it has said something without `ref` and without answer.
+#[test]
+fn a_session_that_has_fewer_than_the_conversation_reads_the_rest() {
+    let mut world = World::on(Endpoint::Conversation(HERE));
+    let nothing: [&str; 0] = [];
+    assert_eq!(world.hears(Control::Reaches(Seq(120))), nothing, "it has as many");
+    assert_eq!(
+        world.hears(Control::Reaches(Seq(122))),
+        ["ask history 456 After(Seq(120)) 32"],
+        "as after a gap"
+    );
+    assert_eq!(live(&mut world, HERE, 121), Admit::Hold);
+    assert_eq!(world.hears(Control::Reaches(Seq(123))), nothing, "the page goes on until then");
+    let effects = world.reads(history(HERE, 121..=122, 122));
+    assert_eq!(effects, ["message 121", "message 122", "ask history 456 After(Seq(122)) 32"]);
+    assert_eq!(world.reads(history(HERE, 123..=123, 123)), ["message 123"]);
+    assert_eq!(live(&mut world, HERE, 124), Admit::Deliver);
+    for endpoint in [Endpoint::Chat, Endpoint::Notifications] {
+        assert_eq!(World::on(endpoint).hears(Control::Reaches(Seq(999))), nothing);
+    }
+}
+
+#[test]
+fn what_a_conversation_reaches_while_a_connection_is_deciding_is_not_lost() {
+    let mut pending = Pending::default();
+    pending.on_control(UserId(1), Control::Reaches(Seq(121)));
+    let endpoint = Endpoint::Conversation(HERE);
+    let (mut world, effects) = World::opened(&Opening { pending, v1: false, ..opening(endpoint) });
+    assert_eq!(effects, ["ask history 456 After(Seq(120)) 32"]);
+    assert_eq!(world.reads(history(HERE, 121..=121, 121)), ["message 121"]);
+}
+
 fn speaking() -> (World, Then) {
     let mut world = World::on(Endpoint::Chat);
     world.asks("r", resume(&[(Some(HERE), 120)]));

@@ -51,6 +51,17 @@ pub(super) enum Style {
     Careful,
 }
 
+/// How a message came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// As it was sent.
+    Live,
+    /// From the store, with all that may have been missed from a moment on, in order.
+    Gap,
+    /// From the store, with what may have been missed between others.
+    Hole,
+}
+
 /// What becomes of a message that came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -90,24 +101,29 @@ impl<T> Turn<T> {
         (!self.is_cold()).then_some(self.newest)
     }
 
-    /// `message` came, at `seq`; `is_mended` says that it is from the store, with nothing missing before it that could come.
-    /// What is to go out now and is not taken by a sender already is returned: then the caller is to become the sender.
+    /// `message` came, at `seq`. What is to go out now and is not taken by a sender already is returned: then the caller is to become the sender.
     pub(super) fn arrive(
         &mut self,
         seq: Seq,
         message: T,
         style: Style,
-        is_mended: bool,
+        source: Source,
         now: Mono,
     ) -> (Verdict, Option<T>) {
         self.touched_s = seconds(now);
         if self.is_cold() {
             let is_before_all = || self.first_held().is_none_or(|first| seq < first);
-            let is_first = style == Style::Hurried || seq <= Seq(1) || is_mended;
+            if source == Source::Hole {
+                return (Verdict::Double, None);
+            }
+            let is_first = style == Style::Hurried || seq <= Seq(1) || source == Source::Gap;
             if !is_first || !is_before_all() {
                 return self.hold(seq, message, now.plus(BUS_COLD_MS), now);
             }
             self.base = seq;
+        } else if seq < self.base && source == Source::Hole {
+            // That is in no hole: it is from before all that went out.
+            return (Verdict::Double, None);
         } else if seq < self.base || self.take_skipped(seq) {
             return (Verdict::Late, self.give(message));
         } else if seq <= self.newest {
