@@ -42,12 +42,25 @@ pub const BUS_VALUES_MAX: usize = 65_536;
 
 /// Deliveries that wait to be published on the bus.
 pub const BUS_OUTBOX_MAX: usize = 16_384;
+/// Bytes of deliveries that wait to be published on the bus.
+pub const BUS_OUTBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Deliveries published in one pipeline.
 pub const BUS_BATCH_MAX: usize = 512;
+/// Bytes of a pipeline, where it has more than one delivery.
+pub const BUS_BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// How long the bus may take to answer.
 pub const BUS_ANSWER_MS: u64 = 2_000;
 /// How long a receiving connection waits for something before it looks at what else is to be done.
 pub const BUS_IDLE_MS: u64 = 1_000;
+/// How long a receiving connection that was asked for a sign of life may be silent.
+pub const BUS_SILENCE_MS: u64 = 2_500;
+/// Channels in one command that subscribes.
+pub const BUS_SUBSCRIBE_MAX: usize = 1_000;
+/// Channels that one connection has subscribed to and that are not confirmed, when the next command is sent. A confirmation
+/// of the longest name has 200 bytes, and Redis cuts off who leaves 8 MiB unread.
+pub const BUS_UNCONFIRMED_MAX: usize = 4_000;
+/// Between two orders to look for what was lost on the bus, from one node.
+pub const BUS_GAP_MS: u64 = 5_000;
 /// Before the first try to connect to the bus again, at most; the bound doubles from there.
 pub const BUS_RETRY_MS_MIN: u64 = 50;
 /// Between two such tries at most.
@@ -193,7 +206,11 @@ const _: () = {
     // Whoever asked still waits when the worker knows, or gives up.
     assert!(SETTLE_PAUSE_MS <= SETTLE_PAUSE_MAX_MS && SETTLE_PAUSE_MAX_MS < SETTLE_MS);
     assert!(2 * SETTLE_MS < DECIDE_MS);
-    assert!(BUS_BATCH_MAX <= BUS_OUTBOX_MAX);
+    assert!(BUS_BATCH_MAX <= BUS_OUTBOX_MAX && BUS_BATCH_BYTES_MAX <= BUS_OUTBOX_BYTES_MAX);
+    assert!(BUS_MESSAGE_BYTES_MAX <= BUS_BATCH_BYTES_MAX);
+    // Asked for a sign of life, it has time to give one; and a dead one is noticed within three seconds.
+    assert!(2 * BUS_IDLE_MS <= BUS_SILENCE_MS && BUS_SILENCE_MS < 3_000);
+    assert!(BUS_SUBSCRIBE_MAX <= BUS_UNCONFIRMED_MAX);
     assert!(BUS_RETRY_MS_MIN < BUS_RETRY_MS_MAX && BUS_RETRY_MS_MAX <= BUS_ANSWER_MS);
     assert!(BUS_COLD_MS < BUS_EARLY_MS && BUS_REPAIR_MS < BUS_PLACE_MS);
     assert!(BUS_EARLY_MS < BUS_MARGIN_MS as u64);

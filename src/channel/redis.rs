@@ -20,6 +20,7 @@ mod condition;
 pub mod core;
 pub mod hub;
 pub mod interest;
+pub mod link;
 pub mod outbox;
 pub mod pubsub;
 pub mod sequence;

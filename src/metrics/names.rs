@@ -137,7 +137,7 @@ labels! {
     BusDrop {
         Own "own", NoType "no_type", PrivateType "private_type", NoField "no_field", TooLong "too_long",
         Misplaced "misplaced", UnknownName "unknown_name", Token "token", Malformed "malformed",
-        Unsendable "unsendable", NoRoom "no_room",
+        Unsendable "unsendable", NoRoom "no_room", Refused "refused",
     }
     /// What became of a message that was not the next one of its conversation.
     BusTurn { Held "held", Late "late", Double "double", Hole "hole" }

@@ -364,6 +364,12 @@ impl Hub {
         &self.metrics
     }
 
+    /// Since when something may have been missed that was not looked for yet.
+    #[cfg(test)]
+    pub(super) fn gap_noted(&self) -> Option<Timestamp> {
+        self.notes.gap_noted()
+    }
+
     /// To the sessions of this node; a message of a conversation in its turn.
     pub(super) fn deliver(&self, delivery: Arc<Delivery>, patient: bool, origin: Origin) {
         let group = delivery.group;

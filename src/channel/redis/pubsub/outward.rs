@@ -1,0 +1,195 @@
+//! The thread that publishes, on all hosts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use super::lane::Lane;
+use super::pipeline::What;
+use crate::channel::Delivery;
+use crate::channel::bus::{Address, Fresh, Outbound, Recipients, Unsendable, outbound, write_gap};
+use crate::channel::redis::interest::Reader;
+use crate::channel::redis::link::Endpoint;
+use crate::channel::redis::{Clock, Hub};
+use crate::limits::{
+    BUS_BATCH_MAX, BUS_CLOSE_MS, BUS_GAP_MS, BUS_IDLE_MS, BUS_MARGIN_MS, BUS_OUTBOX_MAX,
+};
+use crate::metrics::BusDrop;
+use crate::time::{Mono, Now, Timestamp};
+
+/// See the module.
+pub(super) struct Outward {
+    hub: Arc<Hub>,
+    lanes: Vec<Lane>,
+    /// By host: what its listener has not been told.
+    readers: Vec<Reader>,
+    /// Where it is told so.
+    control: String,
+    /// Whose channel all nodes listen to.
+    nodes_host: usize,
+    /// What was taken from the outbox.
+    taken: Vec<Arc<Delivery>>,
+    /// Deliveries that came first of all that waited while no host was there: of these, typing and presence are out of date.
+    stale: usize,
+    /// Before that, nobody is told again that something was lost.
+    gap_at: Mono,
+    /// Since when, where that was told once.
+    told: Option<Timestamp>,
+    /// Dropped with this thread: the others end.
+    _running: Sender<()>,
+}
+
+impl Outward {
+    pub(super) fn new(
+        hub: &Arc<Hub>,
+        clock: &Clock,
+        endpoints: Vec<Endpoint>,
+        readers: Vec<Reader>,
+        control: String,
+        running: Sender<()>,
+    ) -> Self {
+        // With one host, what waits while it is away waits in the outbox.
+        let bound = BUS_BATCH_MAX.max(BUS_OUTBOX_MAX / endpoints.len().max(1));
+        let lanes = (0..)
+            .zip(endpoints)
+            .map(|(host, endpoint)| Lane::new(hub, clock, host, endpoint, bound))
+            .collect();
+        let nodes_host = hub.ring().host(&hub.names().pubsub(&hub.names().sent(Address::Nodes)));
+        Self {
+            hub: Arc::clone(hub),
+            lanes,
+            readers,
+            control,
+            nodes_host,
+            taken: Vec::with_capacity(BUS_BATCH_MAX),
+            stale: 0,
+            gap_at: Mono::default(),
+            told: None,
+            _running: running,
+        }
+    }
+
+    /// Publishes until the node closes, and then what waits, for [`BUS_CLOSE_MS`] at most.
+    pub(super) fn run(mut self) {
+        let mut end = None;
+        loop {
+            let now = self.hub.now();
+            if self.hub.is_closing() {
+                let end = *end.get_or_insert(now.mono.plus(BUS_CLOSE_MS));
+                let is_done =
+                    self.hub.outbox().is_empty() && self.lanes.iter().all(|it| it.len() == 0);
+                if is_done || now.mono >= end {
+                    break;
+                }
+            }
+            self.connect(now.mono);
+            self.take(now.mono, end);
+            for delivery in std::mem::take(&mut self.taken) {
+                self.publish(&delivery);
+            }
+            self.tell_of_loss(self.hub.now());
+            self.wake_listeners(|hub, reader| hub.interest().has_changes(reader));
+            self.flush();
+        }
+        // They look up, and see that it is over.
+        self.wake_listeners(|_, _| true);
+        self.flush();
+    }
+
+    fn connect(&mut self, now: Mono) {
+        let was_up = self.lanes.iter().any(Lane::is_up);
+        for lane in &mut self.lanes {
+            if lane.advance(now) {
+                lane.take_lost().into_iter().for_each(|since| self.hub.outbox().lost(since));
+            }
+        }
+        if !was_up && self.lanes.iter().any(Lane::is_up) {
+            self.stale = self.hub.outbox().len();
+        }
+    }
+
+    /// Takes what is there, or waits for something; while no host is there, it is left in the outbox.
+    fn take(&mut self, now: Mono, end: Option<Mono>) {
+        let is_up = self.lanes.iter().any(Lane::is_up);
+        let next_at = self.lanes.iter().map(|lane| lane.next_at(now)).chain(end).min();
+        let wait_ms = next_at.map_or(BUS_IDLE_MS, |at| at.since(now)).min(BUS_IDLE_MS);
+        let room = if is_up { BUS_BATCH_MAX } else { 0 };
+        self.hub.outbox().take(&mut self.taken, room, Duration::from_millis(wait_ms));
+    }
+
+    fn publish(&mut self, delivery: &Delivery) {
+        let is_stale = self.stale > 0;
+        self.stale = self.stale.saturating_sub(1);
+        let is_sheddable = delivery.payload.is_sheddable();
+        if is_stale && is_sheddable {
+            return self.hub.dropped(BusDrop::NoRoom);
+        }
+        let what = if is_sheddable {
+            What::Sheddable
+        } else {
+            What::Message(delivery.committed_at.unwrap_or_else(|| self.hub.now().wall))
+        };
+        match outbound(delivery, self.hub.me()) {
+            Ok(message) => self.send(&message, what),
+            Err(Unsendable::Local) => {}
+            Err(_) => self.hub.dropped(BusDrop::Unsendable),
+        }
+    }
+
+    fn send(&mut self, message: &Outbound, what: What) {
+        let hub = &self.hub;
+        let (high, low) = (hub.random(), hub.random());
+        let fresh = Fresh {
+            unique: [0; 12],
+            iv: (u128::from(high) << 64 | u128::from(low)).to_be_bytes(),
+            now: hub.now().wall,
+        };
+        let channel = hub.names().pubsub(&hub.names().sent(message.to));
+        let packed = hub.envelope().pack(&message.fields);
+        let payload = hub.envelope().seal(&packed, Recipients::Listeners, &fresh);
+        self.lanes[hub.ring().host(&channel)].push(&channel, &payload, what);
+    }
+
+    /// Tells every node that something was lost, once it can be told, and not again and again while it goes on. It is told
+    /// twice: whoever is just connecting again does not hear the first.
+    fn tell_of_loss(&mut self, now: Now) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.is_up()) {
+            lane.take_lost().into_iter().for_each(|since| self.hub.outbox().lost(since));
+        }
+        if now.mono < self.gap_at || !self.lanes[self.nodes_host].is_up() {
+            return;
+        }
+        let lost = self.hub.outbox().take_lost();
+        let told = std::mem::replace(&mut self.told, lost);
+        let Some(since) = lost.into_iter().chain(told).min() else { return };
+        self.gap_at = now.mono.plus(BUS_GAP_MS);
+        let message = write_gap(since.plus_ms(-BUS_MARGIN_MS), self.hub.me());
+        self.send(&message, What::Gap(since));
+    }
+
+    /// Has each listener for which `is_due` look what there is to subscribe to.
+    fn wake_listeners(&mut self, is_due: impl Fn(&Hub, Reader) -> bool) {
+        for (lane, reader) in self.lanes.iter_mut().zip(&self.readers) {
+            if lane.is_up() && is_due(&self.hub, *reader) {
+                lane.push(&self.control, b"wake", What::Sheddable);
+            }
+        }
+    }
+
+    /// Sends what waits on every host that is there. The hosts work at the same time.
+    fn flush(&mut self) {
+        loop {
+            let mut is_any = false;
+            for lane in &mut self.lanes {
+                is_any |= lane.send();
+            }
+            if !is_any {
+                return;
+            }
+            for lane in &mut self.lanes {
+                lane.read_answers();
+            }
+        }
+    }
+}
