@@ -61,6 +61,16 @@ pub const BUS_SUBSCRIBE_MAX: usize = 1_000;
 pub const BUS_UNCONFIRMED_MAX: usize = 4_000;
 /// Between two orders to look for what was lost on the bus, from one node.
 pub const BUS_GAP_MS: u64 = 5_000;
+/// With the core layer: how long a node that gives no sign of life is taken to live, seconds.
+pub const BUS_SIGN_S: u64 = 30;
+/// Nodes that a node knows something of.
+pub const BUS_NODES_MAX: usize = 4_096;
+/// Members of dead nodes that are taken out of their groups at once.
+pub const BUS_MEMBERS_MET_MAX: usize = 4_096;
+/// Groups that a stopping node leaves at once.
+pub const BUS_LEAVE_MAX: usize = 4_096;
+/// Between two tries to tell a node whose queue is full that it missed something.
+pub const BUS_OWED_MS: u64 = 100;
 /// Before the first try to connect to the bus again, at most; the bound doubles from there.
 pub const BUS_RETRY_MS_MIN: u64 = 50;
 /// Between two such tries at most.
@@ -211,6 +221,8 @@ const _: () = {
     // Asked for a sign of life, it has time to give one; and a dead one is noticed within three seconds.
     assert!(2 * BUS_IDLE_MS <= BUS_SILENCE_MS && BUS_SILENCE_MS < 3_000);
     assert!(BUS_SUBSCRIBE_MAX <= BUS_UNCONFIRMED_MAX);
+    // A sign is given every second.
+    assert!(10 * BUS_IDLE_MS <= 1_000 * BUS_SIGN_S);
     assert!(BUS_RETRY_MS_MIN < BUS_RETRY_MS_MAX && BUS_RETRY_MS_MAX <= BUS_ANSWER_MS);
     assert!(BUS_COLD_MS < BUS_EARLY_MS && BUS_REPAIR_MS < BUS_PLACE_MS);
     assert!(BUS_EARLY_MS < BUS_MARGIN_MS as u64);

@@ -138,7 +138,9 @@ impl RedisLayer {
         let (hub, own) = Hub::new(settings, around);
         let mut tasks = match settings.kind {
             Kind::PubSub => pubsub::tasks(&hub, settings)?,
-            Kind::Core { .. } => core::tasks(&hub, settings)?,
+            Kind::Core { capacity, expiry_s, group_expiry_s } => {
+                core::tasks(&hub, settings, core::Terms { capacity, expiry_s, group_expiry_s })?
+            }
         };
         tasks.extend(own);
         Ok((Arc::new(Self { hub }), tasks))
