@@ -58,6 +58,13 @@ pub enum Progress {
         /// Those there were when this run began to number; others may have come since.
         total: u64,
     },
+    /// Participants are told in which hour their conversation was last active.
+    Filling {
+        /// Those that were.
+        done: u64,
+        /// Those there were when this run began to fill in.
+        total: u64,
+    },
 }
 
 impl<Work> Migration<Work> {

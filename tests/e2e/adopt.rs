@@ -15,6 +15,9 @@ use crate::support::server::UNLIMITED;
 use crate::support::{Server, User, Ws, token_of};
 use migration::{Migration, done, fortifun};
 
+/// All of this version's.
+const MIGRATIONS: usize = 8;
+
 /// Rows in every table, some of them awkward: equal times, reads with gaps, a match that ended, a conversation that was left,
 /// a user of the older kind.
 const PEOPLE: &str = "
@@ -92,7 +95,7 @@ fn a_database_of_djangos_is_adopted_and_all_of_it_reads_back() {
     let own = djangos_own(&mut client);
 
     let plan = done(&fortifun(&database.url(), &["migrate", "--plan"]));
-    assert_eq!(plan.lines().count(), 7, "{plan}");
+    assert_eq!(plan.lines().count(), MIGRATIONS, "{plan}");
     assert!(
         plan.contains("to apply 1 django") && plan.contains("they are there and fit"),
         "{plan}"
@@ -102,7 +105,7 @@ fn a_database_of_djangos_is_adopted_and_all_of_it_reads_back() {
     assert_eq!((catalog(&mut client), rows(&mut client)), (tables, before), "a plan is a plan");
 
     let applied = done(&fortifun(&database.url(), &["migrate"]));
-    assert_eq!(applied.lines().count(), 7, "{applied}");
+    assert_eq!(applied.lines().count(), MIGRATIONS, "{applied}");
     assert_eq!(djangos_own(&mut client), own, "nothing of Django's was lost or changed");
     assert_eq!(django::wrong(&mut client), [""; 0]);
 
@@ -289,7 +292,7 @@ fn of_two_processes_that_migrate_at_once_one_applies() {
         .into_iter()
         .map(|migration| done(&migration.wait()).matches("applied ").count())
         .collect();
-    assert_eq!(applied.iter().sum::<usize>(), 7, "{applied:?}");
+    assert_eq!(applied.iter().sum::<usize>(), MIGRATIONS, "{applied:?}");
     assert_eq!(django::wrong(&mut client), [""; 0]);
 }
 

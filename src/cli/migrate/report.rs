@@ -15,7 +15,7 @@ const BAR_WIDTH: u64 = 30;
 /// What was told so far.
 pub(super) struct Report {
     is_terminal: bool,
-    /// When numbering was first heard of, and how many messages were done then.
+    /// When counting was first heard of, and how many were done then.
     began: Option<(Timestamp, u64)>,
     told_at: Timestamp,
     /// True exactly when the last line is a bar, to be drawn over.
@@ -31,7 +31,12 @@ impl Report {
     /// What to write; empty where it is too early to say more.
     pub(super) fn hear(&mut self, told: Progress, now: Timestamp) -> String {
         let line = match told {
-            Progress::Numbering { done, total } => return self.numbering(done, total, now),
+            Progress::Numbering { done, total } => {
+                return self.counting(done, total, "messages", now);
+            }
+            Progress::Filling { done, total } => {
+                return self.counting(done, total, "participants", now);
+            }
             Progress::Waiting => {
                 "another process migrates this database; waiting for it".to_owned()
             }
@@ -52,14 +57,14 @@ impl Report {
         if std::mem::take(&mut self.is_bar_open) { "\n" } else { "" }
     }
 
-    fn numbering(&mut self, done: u64, total: u64, now: Timestamp) -> String {
+    fn counting(&mut self, done: u64, total: u64, what: &str, now: Timestamp) -> String {
         let (began, done_before) = *self.began.get_or_insert((now, done));
         let pause = if self.is_terminal { BAR_MICROS } else { LINE_MICROS };
         if now.0 - self.told_at.0 < pause && done < total {
             return String::new();
         }
         self.told_at = now;
-        let figures = figures(done, total, done - done_before.min(done), now.0 - began.0);
+        let figures = figures(done, total, what, done - done_before.min(done), now.0 - began.0);
         if !self.is_terminal {
             return format!("  {figures}\n");
         }
@@ -73,11 +78,11 @@ impl Report {
 }
 
 /// `done` of `total`, of them `newly` in the last `micros`.
-fn figures(done: u64, total: u64, newly: u64, micros: i64) -> String {
+fn figures(done: u64, total: u64, what: &str, newly: u64, micros: i64) -> String {
     let percent = (100 * done).checked_div(total).unwrap_or(100);
     let per_second = newly as f64 * 1e6 / micros.max(1) as f64;
     let left = total.saturating_sub(done);
-    let mut text = format!("{percent} %: {done} of {total} messages");
+    let mut text = format!("{percent} %: {done} of {total} {what}");
     if newly > 0 && micros > 0 {
         // Writing to a text cannot fail.
         let _ = write!(text, ", {per_second:.0}/s");
@@ -136,6 +141,6 @@ mod tests {
 
     #[test]
     fn nothing_to_number_is_all_of_it() {
-        assert_eq!(figures(0, 0, 0, 0), "100 %: 0 of 0 messages");
+        assert_eq!(figures(0, 0, "messages", 0, 0), "100 %: 0 of 0 messages");
     }
 }

@@ -40,23 +40,20 @@ const BEGIN: &str = "
         VALUES ($3, $3, true, 0)
         RETURNING id)
     INSERT INTO conversations_conversation_participants
-        (conversation_id, user_id, last_read_seq, unread)
-    SELECT begun.id, joining.id, 0, 0 FROM begun, (VALUES ($1::bigint), ($2)) joining (id)
+        (conversation_id, user_id, last_read_seq, unread, active_hour)
+    SELECT begun.id, joining.id, 0, 0, fortifun_hour($3) FROM begun, (VALUES ($1::bigint), ($2)) joining (id)
     RETURNING conversation_id";
 
 const LEAVE: &str = "UPDATE conversations_conversation SET is_active = false WHERE id = $1";
 
-/// A view's own columns, of the conversations that `$page` chooses for the viewer `$1`, and its newest message. Once the page is
-/// chosen, each row costs the same few look-ups, however many the planner expects.
+/// A view's own columns, of the conversations and the viewer's `unread` that `$page` chooses, and its newest message. Once the
+/// page is chosen, each row costs the same few look-ups, however many the planner expects.
 macro_rules! view {
     ($page:literal) => {
         concat!(
-            "SELECT page.id, page.created_at, page.updated_at, page.is_active, page.last_seq, own.unread, ",
+            "SELECT page.id, page.created_at, page.updated_at, page.is_active, page.last_seq, page.unread, ",
             message_columns!(),
-            " FROM (SELECT * FROM conversations_conversation c WHERE ", $page, ") page
-              JOIN LATERAL (
-                  SELECT p.unread FROM conversations_conversation_participants p
-                  WHERE p.conversation_id = page.id AND p.user_id = $1 OFFSET 0) own ON true
+            " FROM (", $page, ") page
               LEFT JOIN LATERAL (
                   SELECT * FROM conversations_message m
                   WHERE m.conversation_id = page.id AND m.seq = page.last_seq OFFSET 0) m ON true
@@ -69,20 +66,34 @@ macro_rules! view {
 /// How many columns of a view stand before its message.
 const VIEW_COLUMNS: usize = 6;
 
-/// `updated_at` changes with each message and is in no index, or each message would be written there too. So all of the user's
-/// conversations are looked at, by their ids, in one scan; the page alone is joined. What blockers share with the user is
-/// hidden, and found once.
+/// `updated_at` changes with each message and is in no index, or each message would be written there too; but the hour that it
+/// lies in is. So the index is walked from the newest hour on until there are enough, and to the end of that hour: the newest
+/// are among them, whatever the user has besides. Those that were left do not count, nor what blockers share with the user, which
+/// is found once.
 const LIST: &str = view!(
-    "c.is_active AND c.id = ANY (ARRAY(
-         SELECT mine.conversation_id FROM conversations_conversation_participants mine
-         WHERE mine.user_id = $1 AND mine.conversation_id NOT IN (
-             SELECT theirs.conversation_id FROM accounts_user_blocked_users b
-             JOIN conversations_conversation_participants theirs ON theirs.user_id = b.from_user_id
-             WHERE b.to_user_id = $1)))
-     ORDER BY c.updated_at DESC, c.id DESC LIMIT $2"
+    "SELECT near.* FROM (
+         SELECT c.*, mine.unread
+         FROM conversations_conversation_participants mine
+         JOIN LATERAL (
+             SELECT * FROM conversations_conversation c
+             WHERE c.id = mine.conversation_id OFFSET 0) c ON c.is_active
+         WHERE mine.user_id = $1
+           AND mine.conversation_id NOT IN (
+               SELECT theirs.conversation_id FROM accounts_user_blocked_users b
+               JOIN conversations_conversation_participants theirs ON theirs.user_id = b.from_user_id
+               WHERE b.to_user_id = $1)
+         ORDER BY mine.active_hour DESC FETCH FIRST $2 ROWS WITH TIES) near
+     ORDER BY near.updated_at DESC, near.id DESC LIMIT $2"
 );
 
-const ONE: &str = view!("c.id = $2");
+const ONE: &str = view!(
+    "SELECT c.*, own.unread
+     FROM conversations_conversation c
+     JOIN LATERAL (
+         SELECT p.unread FROM conversations_conversation_participants p
+         WHERE p.conversation_id = c.id AND p.user_id = $1 OFFSET 0) own ON true
+     WHERE c.id = $2"
+);
 
 /// The others; the viewer `$2` is known.
 const PARTICIPANTS: &str = concat!(

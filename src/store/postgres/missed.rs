@@ -35,8 +35,10 @@ WITH heard AS MATERIALIZED (
     SELECT DISTINCT c.id, c.last_seq
     FROM unnest($1::bigint[]) AS asked (id)
     JOIN accounts_user u ON u.id = asked.id AND u.is_active
-    JOIN conversations_conversation_participants p ON p.user_id = u.id
-    JOIN conversations_conversation c ON c.id = p.conversation_id AND c.is_active
+    JOIN conversations_conversation_participants p
+        ON p.user_id = u.id AND p.active_hour >= fortifun_hour($2)
+    JOIN conversations_conversation c
+        ON c.id = p.conversation_id AND c.is_active AND c.updated_at >= $2
     WHERE c.id >= $3
       AND NOT EXISTS (
           SELECT FROM conversations_conversation_participants other

@@ -76,7 +76,7 @@ fn commit(store: &mut PostgresStore, batch: &[Request]) -> Vec<Outcome> {
     panic!("others are always in the way");
 }
 
-/// That places have no holes and counts are exact.
+/// That places have no holes, counts are exact and hours are those of their conversations.
 fn check(client: &mut Client) {
     let holes = "SELECT c.id FROM conversations_conversation c
         WHERE c.last_seq <> (SELECT count(*) FROM conversations_message m WHERE m.conversation_id = c.id)
@@ -90,6 +90,10 @@ fn check(client: &mut Client) {
                              AND NOT EXISTS (SELECT FROM conversations_messageread r
                                              WHERE r.message_id = m.id AND r.user_id = p.user_id))";
     assert_eq!(client.query(miscounted, &[]).unwrap().len(), 0, "unread is not exact");
+    let mistimed = "SELECT p.id FROM conversations_conversation_participants p
+        JOIN conversations_conversation c ON c.id = p.conversation_id
+        WHERE p.active_hour <> floor(extract(epoch FROM c.updated_at) / 3600)";
+    assert_eq!(client.query(mistimed, &[]).unwrap().len(), 0, "an hour is another");
 }
 
 #[test]
@@ -105,6 +109,8 @@ fn nodes_in_the_same_conversations_neither_deadlock_nor_leave_holes_nor_store_tw
         let mut outcomes = Vec::new();
         start.wait();
         for round in 0..ROUNDS {
+            // An hour passes with every round.
+            let now = NOW.plus_ms(round * 3_600_000);
             // Each worker in an order of its own, with words that the others say as well, and receipts among them.
             let mut batch = Vec::new();
             for n in 0..30 {
@@ -119,7 +125,7 @@ fn nodes_in_the_same_conversations_neither_deadlock_nor_leave_holes_nor_store_tw
                 }
             }
             loop {
-                match store.commit(&batch, NOW) {
+                match store.commit(&batch, now) {
                     Ok(found) => break outcomes.extend(found),
                     Err(error) => {
                         assert_eq!(error.kind, StoreErrorKind::Contended, "{error}");

@@ -4,6 +4,7 @@
 //! had at once, and are tried again; indexes are made `CONCURRENTLY`; messages get their places in small steps. Each migration is
 //! recorded when all of it is done, and what is half done is found so and finished by the next run.
 
+mod activity;
 mod adopt;
 mod health;
 mod indexes;
@@ -77,6 +78,12 @@ const POSTGRES: &[Migration<Work>] = &[
         what: "says that no conversation and no message is without its place",
         work: Work::Script(include_str!("../migrations/postgres/0007_not_null.sql")),
     },
+    Migration {
+        id: 8,
+        name: "activity",
+        what: "adds active_hour, by whose index a list finds the newest conversations",
+        work: Work::Code(activity::run),
+    },
 ];
 
 /// Whether migrations were ever recorded.
@@ -144,6 +151,7 @@ pub fn plan(client: &mut Client) -> Result<Vec<Planned>, StoreError> {
             "numbering_index" => indexes::foresee(client, indexes::NUMBERING)?,
             "numbering" => numbering::foresee(client)?,
             "indexes" => indexes::foresee(client, indexes::SERVING)?,
+            "activity" => activity::foresee(client)?,
             _ => String::new(),
         };
         planned.push(Planned { pending, found });

@@ -10,12 +10,20 @@ use crate::store::{Lane, StoreError};
 use crate::time::Timestamp;
 
 /// In order, numbered from 1 without holes.
-const SQLITE: &[Migration<&str>] = &[Migration {
-    id: 1,
-    name: "initial",
-    what: "makes the tables",
-    work: include_str!("../migrations/sqlite/0001_initial.sql"),
-}];
+const SQLITE: &[Migration<&str>] = &[
+    Migration {
+        id: 1,
+        name: "initial",
+        what: "makes the tables",
+        work: include_str!("../migrations/sqlite/0001_initial.sql"),
+    },
+    Migration {
+        id: 2,
+        name: "activity",
+        what: "adds active_hour, by whose index a list finds the newest conversations",
+        work: include_str!("../migrations/sqlite/0002_activity.sql"),
+    },
+];
 
 const RECORDS: &str = "CREATE TABLE IF NOT EXISTS fortifun_migration (
     id INTEGER PRIMARY KEY,

@@ -28,20 +28,20 @@ const INSERT: &str = "
     INSERT INTO conversations_conversation (created_at, updated_at, is_active) VALUES (?1, ?1, 1)";
 
 const JOIN: &str = "
-    INSERT INTO conversations_conversation_participants (conversation_id, user_id)
-    VALUES (?1, ?2)";
+    INSERT INTO conversations_conversation_participants (conversation_id, user_id, active_hour)
+    VALUES (?1, ?2, ?3 / 3600000000)";
 
 const LEAVE: &str = "UPDATE conversations_conversation SET is_active = 0 WHERE id = ?1";
 
 /// A view's own columns, of a page of conversations called `page`, and its newest message.
 macro_rules! view {
-    ($page:literal) => {
+    ($page:expr) => {
         concat!(
             "SELECT page.id, page.created_at, page.updated_at, page.is_active, page.last_seq, page.unread, ",
             message_columns!(),
             " FROM (SELECT c.id, c.created_at, c.updated_at, c.is_active, c.last_seq, p.unread
                     FROM conversations_conversation_participants p
-                    JOIN conversations_conversation c ON c.id = p.conversation_id
+                    CROSS JOIN conversations_conversation c ON c.id = p.conversation_id
                     WHERE p.user_id = ?1 AND ",
             $page,
             ") page
@@ -56,15 +56,30 @@ macro_rules! view {
 /// How many columns of a view stand before its message.
 const VIEW_COLUMNS: usize = 6;
 
-const LIST: &str = view!(
-    "c.is_active = 1
-     AND NOT EXISTS (
-         SELECT 1 FROM conversations_conversation_participants other
-         CROSS JOIN accounts_user_blocked_users b
-             ON b.from_user_id = other.user_id AND b.to_user_id = ?1
-         WHERE other.conversation_id = c.id)
+/// True exactly for an active conversation `c` in which nobody blocks the user `?1`.
+macro_rules! is_listed {
+    () => {
+        "c.is_active = 1
+         AND NOT EXISTS (
+             SELECT 1 FROM conversations_conversation_participants other
+             CROSS JOIN accounts_user_blocked_users b
+                 ON b.from_user_id = other.user_id AND b.to_user_id = ?1
+             WHERE other.conversation_id = c.id)"
+    };
+}
+
+/// Along the index of the hours that `updated_at` lies in, as far as the hour that the last of the page was active in.
+const LIST: &str = view!(concat!(
+    is_listed!(),
+    " AND p.active_hour >= ifnull((
+         SELECT mine.active_hour
+         FROM conversations_conversation_participants mine
+         CROSS JOIN conversations_conversation c ON c.id = mine.conversation_id
+         WHERE mine.user_id = ?1 AND ",
+    is_listed!(),
+    " ORDER BY mine.active_hour DESC LIMIT 1 OFFSET ?2 - 1), -2147483648)
      ORDER BY c.updated_at DESC, c.id DESC LIMIT ?2"
-);
+));
 
 const ONE: &str = view!("c.id = ?2");
 
@@ -106,7 +121,7 @@ pub(super) fn bring_together(
             query::run(connection, INSERT, [now])?;
             let id = ConversationId(connection.last_insert_rowid());
             for user in [a, b] {
-                query::run(connection, JOIN, params![id, user])?;
+                query::run(connection, JOIN, params![id, user, now])?;
             }
             Ok((id, Found::Nothing))
         }

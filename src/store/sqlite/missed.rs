@@ -29,7 +29,8 @@ const HEARD: &str = "
     SELECT DISTINCT c.id
     FROM json_each(?1) asked
     CROSS JOIN accounts_user u ON u.id = asked.value AND u.is_active = 1
-    CROSS JOIN conversations_conversation_participants p ON p.user_id = u.id
+    CROSS JOIN conversations_conversation_participants p
+        ON p.user_id = u.id AND p.active_hour >= ?2 / 3600000000
     CROSS JOIN conversations_conversation c
         ON c.id = p.conversation_id AND c.is_active = 1 AND c.updated_at >= ?2
     WHERE c.id >= ?3

@@ -18,6 +18,8 @@ enum Step {
     Read(Request),
     Deactivate(UserId),
     ResetPresence,
+    /// Time passes.
+    Pause(i64),
 }
 
 /// Lives many short histories in the store that `make` makes and in the memory store.
@@ -40,6 +42,11 @@ pub(crate) fn check(make: &dyn Fn() -> World) {
                 Step::Deactivate(user) => {
                     store.backdoor.deactivate(*user);
                     model.backdoor.deactivate(*user);
+                }
+                Step::Pause(minutes) => {
+                    for world in [&mut store, &mut model] {
+                        world.now = world.now.plus_ms(minutes * 60_000);
+                    }
                 }
                 Step::ResetPresence => {
                     store.backdoor.reset_presence();
@@ -94,6 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => read().prop_map(Step::Read),
         1 => user().prop_map(Step::Deactivate),
         1 => Just(Step::ResetPresence),
+        2 => (1..90i64).prop_map(Step::Pause),
     ]
 }
 

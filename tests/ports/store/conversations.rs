@@ -15,6 +15,7 @@ pub(crate) const RULES: &[Rule] = rules![
     leaving_makes_it_inactive_for_both,
     who_may_not_leave_is_refused,
     the_list_is_by_newest_activity,
+    the_newest_are_listed_whatever_hour_they_were_active_in,
     the_list_leaves_out_what_was_left_and_who_blocks,
     unread_counts_the_messages_of_others,
     one_conversation_is_seen_as_in_the_list,
@@ -139,6 +140,41 @@ fn the_list_is_by_newest_activity(world: &mut World) {
     let people = world.list(a, 9).into_iter().map(|view| view.participants);
     let people: Vec<Vec<_>> = people.map(|all| all.iter().map(|card| card.id).collect()).collect();
     assert_eq!(people, [vec![a, b], vec![a, c]]);
+}
+
+fn the_newest_are_listed_whatever_hour_they_were_active_in(world: &mut World) {
+    let a = world.user("ada");
+    let others: Vec<_> = (0..12).map(|n| world.user(&format!("user{n}"))).collect();
+    let mut talks = Vec::new();
+    for (n, &other) in others.iter().enumerate() {
+        talks.push(world.opened(other, a).conversation.id);
+        if n % 3 == 2 {
+            world.now = world.now.plus_ms(3_600_000);
+        }
+    }
+    // What was left and what blockers share is among the newest, and among those of every hour.
+    for n in [1, 4, 11] {
+        world.leave(talks[n], a);
+    }
+    for n in [2, 7, 9] {
+        world.reply(&Request::Block { blocker: others[n], blocked: a });
+    }
+    let expect = |order: &[usize]| order.iter().map(|&n| talks[n]).collect::<Vec<_>>();
+    let check = |world: &mut World, order: &[usize]| {
+        for limit in 0..=order.len() + 1 {
+            let list: Vec<_> = world.list(a, limit).iter().map(|talk| talk.id).collect();
+            assert_eq!(list, expect(&order[..limit.min(order.len())]), "{limit}");
+        }
+    };
+    check(world, &[10, 8, 6, 5, 3, 0]);
+    world.say(talks[3], a, "back");
+    world.now = world.now.plus_ms(3_600_000);
+    world.say(talks[0], a, "back");
+    world.say(talks[6], others[6], "back");
+    check(world, &[6, 0, 3, 10, 8, 5]);
+    world.opened(a, others[4]);
+    world.reply(&Request::Unblock { blocker: others[2], blocked: a });
+    check(world, &[4, 6, 0, 3, 10, 8, 5, 2]);
 }
 
 fn the_list_leaves_out_what_was_left_and_who_blocks(world: &mut World) {

@@ -29,23 +29,31 @@ const PEOPLE: &str = "
     FROM (SELECT n, 1 + n * n % 10000 AS a, 10001 + n * 7 % 9999 AS b
           FROM generate_series(1::bigint, 40000) n) two ON CONFLICT DO NOTHING";
 
-/// `$own` conversations of user 1 and others up to 50,000, of 4 messages each.
+/// `$own` conversations of user 1 and others up to 50,000, of 4 messages each. Users 11,001 to 13,000 have twenty each, a
+/// sixteenth of them used within the last minute, a sixth within the last hour.
 pub(super) fn fill(client: &mut Client, own: i64) {
     let talks = format!(
         "INSERT INTO conversations_conversation (created_at, updated_at, is_active, last_seq)
-         SELECT now(), now() - (hashint8(n) & 65535) * interval '1 minute', n % 50 <> 0, 4
+         SELECT now(),
+                now() - CASE WHEN n <= {own} THEN (hashint8(n) & 65535) * interval '1 minute'
+                             ELSE (hashint8(n) & 255) ^ 4 * interval '1 millisecond' END,
+                n % 50 <> 0, 4
          FROM generate_series(1, 50000::bigint) n;
          INSERT INTO conversations_conversation_participants
-             (conversation_id, user_id, last_read_seq, unread)
-         SELECT n, unnest(CASE WHEN n <= {own} THEN ARRAY[1, n + 1]
-                               ELSE ARRAY[2 + n % 9998, 10001 + n * 7 % 9999] END), 0, 2
-         FROM generate_series(1, 50000::bigint) n;
+             (conversation_id, user_id, last_read_seq, unread, active_hour)
+         SELECT c.id, unnest(CASE WHEN c.id <= {own} THEN ARRAY[1, c.id + 1]
+                                  ELSE ARRAY[11001 + c.id % 2000, 2 + c.id * 7 % 9998] END), 0, 2,
+                fortifun_hour(c.updated_at)
+         FROM conversations_conversation c;
          INSERT INTO conversations_message
              (content, created_at, is_read, conversation_id, sender_id, seq)
-         SELECT 'hello', now(), false, p.conversation_id, p.user_id, 2 * turn + 1 + p.n % 2
+         SELECT 'hello', c.updated_at - (3 - (2 * turn + p.n % 2)) * interval '10 seconds', false,
+                p.conversation_id, p.user_id, 2 * turn + 1 + p.n % 2
          FROM generate_series(0, 1) turn,
               (SELECT *, row_number() OVER (ORDER BY conversation_id, user_id) - 1 AS n
-               FROM conversations_conversation_participants) p"
+               FROM conversations_conversation_participants) p
+         JOIN conversations_conversation c ON c.id = p.conversation_id
+         ORDER BY turn, p.n"
     );
     // The rows are right: nothing need be checked or filled in.
     client.batch_execute("SET session_replication_role = replica").unwrap();

@@ -1,7 +1,7 @@
 //! Indexes, made beside the writers. What a run that was killed left is told by Postgres to be invalid, and is made again.
 //!
 //! None of them holds `last_seq`, `updated_at` or `unread`, which change with every message: a row that changes nothing but those
-//! keeps its entries.
+//! keeps its entries. `active_hour` changes once an hour at most.
 
 use postgres::Client;
 
@@ -52,6 +52,13 @@ pub(super) const SERVING: &[Index] = &[
     },
 ];
 
+/// For lists of conversations.
+pub(super) const ACTIVITY: &[Index] = &[Index {
+    name: "conversations_participants_active",
+    is_unique: false,
+    on: "conversations_conversation_participants (user_id, active_hour DESC, conversation_id)",
+}];
+
 /// Makes [`NUMBERING`].
 pub(super) fn for_numbering(
     client: &mut Client,
@@ -72,6 +79,14 @@ pub(super) fn for_serving(
         }
         Ok(())
     })
+}
+
+/// Makes [`ACTIVITY`].
+pub(super) fn for_activity(
+    client: &mut Client,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), StoreError> {
+    session::unhurried(client, |client| make(client, ACTIVITY, progress))
 }
 
 /// Which of `indexes` are still to be made.

@@ -17,16 +17,6 @@ use crate::store::{StoreError, StoreErrorKind};
 const MESSAGES: usize = 5_000;
 /// Conversations of one step at most; fewer after a step that others stood in the way of.
 const CONVERSATIONS: i64 = 256;
-/// Passes in a row in which others held every conversation that is left.
-const IDLE_PASSES_MAX: u32 = 2_400;
-
-/// Whatever statistics say of a table that was just changed, every row here is found by an index.
-const BY_INDEX: &str = "
-    SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
-    SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
-const AS_USUAL: &str = "
-    RESET enable_seqscan; RESET enable_bitmapscan; RESET enable_sort;
-    RESET enable_hashjoin; RESET enable_mergejoin; RESET jit";
 
 const ANALYZE: &str = "
     ANALYZE conversations_message;
@@ -95,7 +85,7 @@ pub(super) fn run(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), StoreError> {
     let total = client.query_one(UNNUMBERED, &[])?.get::<_, i64>(0) as u64;
-    client.batch_execute(BY_INDEX)?;
+    client.batch_execute(session::BY_INDEX)?;
     let mut done = 0;
     let mut idle_passes = 0;
     while client.query_opt(LEFT, &[])?.is_some() {
@@ -113,13 +103,13 @@ pub(super) fn run(
             progress(Progress::Busy);
         }
         idle_passes += 1;
-        if idle_passes > IDLE_PASSES_MAX {
+        if idle_passes > session::IDLE_PASSES_MAX {
             let detail = session::in_the_way(client)?;
             return Err(StoreError { kind: StoreErrorKind::Contended, detail });
         }
         session::pause(client)?;
     }
-    client.batch_execute(AS_USUAL)?;
+    client.batch_execute(session::AS_USUAL)?;
     if total > 0 {
         // Without this the planner knows nothing of the new columns until autovacuum comes by.
         session::unhurried(client, |client| Ok(client.batch_execute(ANALYZE)?))?;

@@ -22,6 +22,18 @@ const SETTINGS: &str = "
     SET timezone = 'UTC';
     SET fortifun.writer = 'on'";
 
+/// Whatever statistics say of a table that was just changed, every row is found by an index.
+pub(super) const BY_INDEX: &str = "
+    SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
+/// Ends what [`BY_INDEX`] began.
+pub(super) const AS_USUAL: &str = "
+    RESET enable_seqscan; RESET enable_bitmapscan; RESET enable_sort;
+    RESET enable_hashjoin; RESET enable_mergejoin; RESET jit";
+
+/// Passes in a row, with a [`pause`] between them, in which others hold everything that is left.
+pub(super) const IDLE_PASSES_MAX: u32 = 2_400;
+
 /// The advisory lock's key, in ASCII.
 const LOCK: i64 = i64::from_be_bytes(*b"ftf-migr");
 /// How often another process is looked after. Between two looks no snapshot is held: CREATE INDEX CONCURRENTLY would wait for it.

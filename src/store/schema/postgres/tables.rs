@@ -82,7 +82,7 @@ pub(super) const TABLES: &[Table] = &[
         columns: &[("conversation_id", Kind::Bigint), ("user_id", Kind::Bigint)],
         others: &[],
         unique: &[&["id"], &["conversation_id", "user_id"]],
-        added: &["last_read_seq", "unread"],
+        added: &["last_read_seq", "unread", "active_hour"],
     },
     Table {
         name: "conversations_message",

@@ -1,5 +1,6 @@
 //! Migrations on databases of their own: empty ones, Django's, and wrong ones.
 
+mod activity;
 mod adoption;
 mod numbering;
 

@@ -140,11 +140,13 @@ fn a_plan_says_in_numbers_what_there_is_to_do_and_changes_nothing() {
     assert_eq!(planned[3].1, "conversations_message_unnumbered");
     assert_eq!(planned[4].1, "20 messages in 4 conversations");
     assert!(planned[5].1.starts_with("conversations_message_seq, "));
+    assert_eq!(planned[7].1, "8 participants; conversations_participants_active");
     assert_eq!(catalog(&mut client), before);
     let (_other, mut nothing) = empty();
     let planned = found(&mut nothing);
     assert_eq!(planned[0].1, "there are none");
     assert_eq!(planned[4].1, "");
+    assert_eq!(planned[7].1, "conversations_participants_active");
 }
 
 #[test]

@@ -61,7 +61,10 @@ fn a_numbering_that_was_cut_short_goes_on_where_it_ended() {
             }
         };
         let _ = migrate(&mut doomed, NOW, &mut hear);
-        assert!(wrong(&mut client).is_empty() || inspect(&mut client).unwrap().len() == 3);
+        assert!(
+            wrong(&mut client).is_empty()
+                || inspect(&mut client).unwrap().iter().any(|next| next.name == "numbering")
+        );
     }
     migrate(&mut client, NOW, &mut quiet).unwrap();
     assert_eq!((wrong(&mut client), out_of_order(&mut client)), (Vec::new(), Vec::new()));
