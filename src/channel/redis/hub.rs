@@ -364,10 +364,10 @@ impl Hub {
         &self.metrics
     }
 
-    /// Since when something may have been missed that was not looked for yet.
+    /// Since when something may have been missed; forgets it.
     #[cfg(test)]
-    pub(super) fn gap_noted(&self) -> Option<Timestamp> {
-        self.notes.gap_noted()
+    pub(super) fn take_gap(&self) -> Option<Timestamp> {
+        self.notes.take_gap()
     }
 
     /// To the sessions of this node; a message of a conversation in its turn.

@@ -83,12 +83,6 @@ impl Notes {
         self.sender.try_send(note).is_ok()
     }
 
-    /// Since when something may have been missed that was not looked for yet.
-    #[cfg(test)]
-    pub(super) fn gap_noted(&self) -> Option<Timestamp> {
-        *self.gap.lock()
-    }
-
     /// Tells the thread; where it has too much to do already, everything is to be compared instead.
     pub(super) fn push_or_gap(&self, note: Note) {
         let since = match note {
@@ -117,7 +111,7 @@ impl Notes {
         self.is_behind.load(Ordering::Acquire)
     }
 
-    fn take_gap(&self) -> Option<Timestamp> {
+    pub(super) fn take_gap(&self) -> Option<Timestamp> {
         self.gap.lock().take()
     }
 

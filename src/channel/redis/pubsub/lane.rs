@@ -84,15 +84,16 @@ impl Lane {
         self.lost.take()
     }
 
-    /// Sees to the connection. True exactly when it is new.
-    pub(super) fn advance(&mut self, now: Mono) -> bool {
+    /// Sees to the connection.
+    pub(super) fn advance(&mut self, now: Mono) {
         match &mut self.state {
             State::Up(link) => {
                 if now.since(self.answered_at) >= BUS_IDLE_MS {
                     self.answered_at = now;
                     let ping = redis::cmd("PING").get_packed_command();
-                    if let Err(fault) = link.query(&ping, 1, ANSWER) {
-                        self.on_fault(&fault);
+                    match link.query(&ping, 1, ANSWER) {
+                        Ok(_) => self.backoff.on_success(),
+                        Err(fault) => self.on_fault(&fault),
                     }
                 }
             }
@@ -103,7 +104,6 @@ impl Lane {
                     self.state = State::Up(link);
                     self.answered_at = now;
                     self.hub.is_up(Side::Out(self.host));
-                    return true;
                 }
                 Ok(Err(fault)) => self.on_fault(&fault),
                 Err(TryRecvError::Disconnected) => {
@@ -112,7 +112,6 @@ impl Lane {
                 Err(TryRecvError::Empty) => {}
             },
         }
-        false
     }
 
     /// When [`Self::advance`] has something to do at the latest; before that, the end of a try nudges the outbox.
@@ -169,7 +168,9 @@ impl Lane {
             };
             let what = self.queue.on_answer();
             if let Value::ServerError(error) = answer {
-                what.into_iter().for_each(|what| self.on_refused(what));
+                if let Some(what) = what {
+                    self.on_refused(what);
+                }
                 self.hub.dropped(BusDrop::Refused);
                 refusal = Some(Fault::of_server(&error));
             } else {

@@ -12,9 +12,7 @@ use crate::channel::bus::{Address, Fresh, Outbound, Recipients, Unsendable, outb
 use crate::channel::redis::interest::Reader;
 use crate::channel::redis::link::Endpoint;
 use crate::channel::redis::{Clock, Hub};
-use crate::limits::{
-    BUS_BATCH_MAX, BUS_CLOSE_MS, BUS_GAP_MS, BUS_IDLE_MS, BUS_MARGIN_MS, BUS_OUTBOX_MAX,
-};
+use crate::limits::{BUS_BATCH_MAX, BUS_CLOSE_MS, BUS_GAP_MS, BUS_IDLE_MS, BUS_OUTBOX_MAX};
 use crate::metrics::BusDrop;
 use crate::time::{Mono, Now, Timestamp};
 
@@ -100,9 +98,7 @@ impl Outward {
     fn connect(&mut self, now: Mono) {
         let was_up = self.lanes.iter().any(Lane::is_up);
         for lane in &mut self.lanes {
-            if lane.advance(now) {
-                lane.take_lost().into_iter().for_each(|since| self.hub.outbox().lost(since));
-            }
+            lane.advance(now);
         }
         if !was_up && self.lanes.iter().any(Lane::is_up) {
             self.stale = self.hub.outbox().len();
@@ -155,7 +151,9 @@ impl Outward {
     /// twice: whoever is just connecting again does not hear the first.
     fn tell_of_loss(&mut self, now: Now) {
         for lane in self.lanes.iter_mut().filter(|lane| lane.is_up()) {
-            lane.take_lost().into_iter().for_each(|since| self.hub.outbox().lost(since));
+            if let Some(since) = lane.take_lost() {
+                self.hub.outbox().lost(since);
+            }
         }
         if now.mono < self.gap_at || !self.lanes[self.nodes_host].is_up() {
             return;
@@ -164,7 +162,7 @@ impl Outward {
         let told = std::mem::replace(&mut self.told, lost);
         let Some(since) = lost.into_iter().chain(told).min() else { return };
         self.gap_at = now.mono.plus(BUS_GAP_MS);
-        let message = write_gap(since.plus_ms(-BUS_MARGIN_MS), self.hub.me());
+        let message = write_gap(since, self.hub.me());
         self.send(&message, What::Gap(since));
     }
 

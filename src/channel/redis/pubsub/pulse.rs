@@ -88,7 +88,6 @@ mod tests {
         assert!(pulse.is_dead(Mono(BUS_SILENCE_MS)));
         pulse.on_heard(Mono(BUS_SILENCE_MS));
         assert!(!pulse.is_dead(Mono(BUS_SILENCE_MS + 1)));
-        assert!(BUS_SILENCE_MS + BUS_IDLE_MS / 2 <= 3_000, "noticed within three seconds");
     }
 
     #[test]

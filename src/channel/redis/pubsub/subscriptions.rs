@@ -69,8 +69,10 @@ impl Subscriptions {
             let mut command = redis::cmd(if is_wanted { "SUBSCRIBE" } else { "UNSUBSCRIBE" });
             let mut sent = Sent { left: 0, groups: Vec::new() };
             while sent.left < BUS_SUBSCRIBE_MAX
-                && let Some(change) = self.waiting.pop_front_if(|next| next.is_wanted == is_wanted)
+                && let Some(change) = self.waiting.front().copied()
+                && change.is_wanted == is_wanted
             {
+                self.waiting.pop_front();
                 let before = sent.left;
                 for channel in place.channels(change.group) {
                     command.arg(channel);

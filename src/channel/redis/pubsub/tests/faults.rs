@@ -52,15 +52,12 @@ fn missed_under(
     sent.into_iter().map(|(_, at)| at).collect()
 }
 
-/// What was missed is looked for: since early enough.
-fn assert_covered(missed: &[Timestamp], node: &Node, rounds: usize) {
-    let gaps = node.gaps();
-    println!("missed {}, gaps {gaps}", missed.len());
-    assert!(gaps >= rounds as u64, "{gaps} gaps");
-    if let Some(first) = missed.iter().min() {
-        let since = node.gap().expect("a gap was noted");
-        assert!(since <= *first, "looked for since {since}, missed at {first}");
-    }
+/// All that was missed is looked for.
+fn assert_covered(missed: &[Timestamp], node: &Node, gaps: usize) {
+    println!("missed {}, gaps {}", missed.len(), node.gaps());
+    assert!(node.gaps() >= gaps, "{} gaps", node.gaps());
+    let forgotten = missed.iter().filter(|at| !node.looks_for(**at)).count();
+    assert_eq!(forgotten, 0, "of {}", missed.len());
 }
 
 #[test]
@@ -193,7 +190,7 @@ fn a_host_that_does_not_answer_holds_up_no_other() {
         std::thread::sleep(Duration::from_millis(10));
     }
     println!("slowest beside a halted host: {slowest:?}");
-    assert!(slowest < Duration::from_millis(1_000), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     servers[1].thaw();
     until("both are back", || [&a, &b].iter().all(|node| node.layer.trouble().is_none()));
     a.publish(message(there[0], 1_000));

@@ -12,7 +12,7 @@ use crate::channel::bus::{ConversationName, Format};
 use crate::channel::redis::{HostUrl, Key, Kind, RedisLayer, Settings, Surroundings, Task};
 use crate::channel::{ChannelLayer as _, Delivery, Ledger, Payload, Sink, Unavailable};
 use crate::ids::{NodeId, ShardId};
-use crate::metrics::{Counter, Gauge, Registry};
+use crate::metrics::{Gauge, Registry};
 use crate::model::{ConversationId, Group, MessageId, Seq, Standing, Topic, UserId};
 use crate::protocol::ws::encoder;
 use crate::time::{Mono, Now, Timestamp};
@@ -24,7 +24,18 @@ pub(super) struct Node {
     pub(super) layer: Arc<RedisLayer>,
     pub(super) inbox: Inbox,
     pub(super) metrics: Arc<Registry>,
+    gaps: Arc<Mutex<Vec<Gap>>>,
     threads: Vec<JoinHandle<()>>,
+    /// Has the other end of the notes.
+    _tend: Mutex<Vec<Task>>,
+}
+
+/// Something may have been missed.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    since: Timestamp,
+    /// When it was noted.
+    at: Timestamp,
 }
 
 /// What one shard was given; it takes nothing while somebody holds `gate`.
@@ -50,12 +61,23 @@ impl Node {
         };
         let (layer, tasks) = RedisLayer::new(settings, around).unwrap();
         // What is missed is noted, and nobody repairs it: so it can be looked at.
-        let tasks = tasks.into_iter().filter(|task| task.name != "bus-tend");
-        let threads = tasks.map(|Task { name, run }| {
+        let (tend, tasks): (Vec<Task>, Vec<Task>) =
+            tasks.into_iter().partition(|task| task.name == "bus-tend");
+        let threads = tasks.into_iter().map(|Task { name, run }| {
             std::thread::Builder::new().name(name).spawn(run).expect("threads can be started")
         });
-        let threads = threads.collect();
-        Self { layer, inbox, metrics, threads }
+        let mut threads: Vec<JoinHandle<()>> = threads.collect();
+        let gaps: Arc<Mutex<Vec<Gap>>> = Arc::default();
+        let (noted, hub) = (Arc::clone(&gaps), Arc::clone(&layer.hub));
+        threads.push(std::thread::spawn(move || {
+            while !hub.is_closing() {
+                if let Some(since) = hub.take_gap() {
+                    noted.lock().push(Gap { since, at: now().wall });
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }));
+        Self { layer, inbox, metrics, gaps, threads, _tend: Mutex::new(tend) }
     }
 
     /// The same, once it is connected.
@@ -80,13 +102,14 @@ impl Node {
         until("it listens", || self.metrics.gauge(Gauge::BusSubscriptions) == expected);
     }
 
-    /// Since when something may have been missed, as it was noted last.
-    pub(super) fn gap(&self) -> Option<Timestamp> {
-        self.layer.hub.gap_noted()
+    /// True exactly when what was committed at `at`, and did not come, is looked for.
+    pub(super) fn looks_for(&self, at: Timestamp) -> bool {
+        self.gaps.lock().iter().any(|gap| gap.since <= at && at <= gap.at)
     }
 
-    pub(super) fn gaps(&self) -> u64 {
-        self.metrics.counter(Counter::BusGaps)
+    /// How often something may have been missed.
+    pub(super) fn gaps(&self) -> usize {
+        self.gaps.lock().len()
     }
 
     pub(super) fn publish(&self, delivery: Delivery) {
