@@ -4,8 +4,8 @@
 #   scripts/test.sh
 #
 # The last line counts what ran, `N passed, N failed, N skipped`; the lines before it say how long each step took, and what
-# was skipped and why. Exit code 0: nothing failed. The tests start Postgres and Redis by themselves, and the browser test needs
-# Chromium: Debian's are installed where there are none and it may. PG_BIN and REDIS_BIN (the folders of Postgres's programs and
+# was skipped and why. Exit code 0: nothing failed. The tests start Postgres, Redis and nginx by themselves, and the browser test
+# needs Chromium: Debian's are installed where there are none and it may. PG_BIN and REDIS_BIN (the folders of Postgres's programs and
 # of redis-server) and CHROMIUM name others.
 
 set -euo pipefail
@@ -135,8 +135,8 @@ redis_is_here() {
   [ -n "${REDIS_BIN:-}" ] || command -v redis-server >/dev/null
 }
 
-# Installs the program alone: Debian's package would run a server on port 6379 at once, and at every start of the machine.
-install_redis() (
+# Installs the program of a package alone: Debian's packages run their servers at once, and at every start of the machine.
+install_server() (
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
     as_root true 2>/dev/null || { echo "neither root nor sudo without a password"; exit 1; }
@@ -144,9 +144,14 @@ install_redis() (
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
     as_root chmod 755 "$policy"
   fi
-  install_package redis-server || exit
-  if command -v systemctl >/dev/null; then as_root systemctl disable --now redis-server >/dev/null 2>&1 || true; fi
+  install_package "$1" || exit
+  if command -v systemctl >/dev/null; then as_root systemctl disable --now "$1" >/dev/null 2>&1 || true; fi
 )
+
+# Debian's is where root alone looks for programs.
+nginx_is_here() {
+  PATH=$PATH:/usr/sbin:/sbin command -v nginx >/dev/null
+}
 
 browser_of() {
   local name
@@ -180,8 +185,15 @@ if ! postgres_is_here; then
 fi
 
 if ! redis_is_here; then
-  why=$(install_redis) && redis_is_here || {
+  why=$(install_server redis-server) && redis_is_here || {
     echo "scripts/test.sh needs Redis: apt-get install redis-server, or REDIS_BIN (${why:-not found after installing it})" >&2
+    exit 2
+  }
+fi
+
+if ! nginx_is_here; then
+  why=$(install_server nginx) && nginx_is_here || {
+    echo "scripts/test.sh needs nginx: apt-get install nginx (${why:-not found after installing it})" >&2
     exit 2
   }
 fi

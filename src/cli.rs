@@ -7,7 +7,9 @@ mod check_config;
 mod demo;
 mod doctor;
 mod exit;
+mod groups;
 mod migrate;
+mod send;
 mod serve;
 mod settings;
 mod token;
@@ -50,8 +52,12 @@ enum Command {
     User(user::Command),
     /// Print a JWT of a user.
     Token(token::Args),
-    /// Look for what is wrong with the settings, the database and the machine, and say what mends it.
+    /// Look for what is wrong with the settings, the database, the channel layer and the machine, and say what mends it.
     Doctor,
+    /// List the groups of the channel layer, and how many listen to each.
+    Groups(groups::Args),
+    /// Send one event to a group of the channel layer.
+    Send(send::Args),
 }
 
 /// Runs the command that `args` name, the program's own name first, and returns what the shell is told.
@@ -72,6 +78,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(command) => user::run(&command, &cli.settings),
         Command::Token(args) => token::run(&args, &cli.settings),
         Command::Doctor => doctor::run(&cli.settings),
+        Command::Groups(args) => groups::run(&args, &cli.settings),
+        Command::Send(args) => send::run(&args, &cli.settings),
     };
     match done {
         Ok(()) => exit::Code::Done.into(),

@@ -2,6 +2,7 @@
 //!
 //! The only place that names an implementation of a port.
 
+mod bus;
 mod channel;
 mod condition;
 mod first_answer;
@@ -40,8 +41,12 @@ use crate::shard::node::{Node, Page, Stage};
 use crate::wire::Encoder;
 use crate::worker::{Queues, queues};
 
+pub use crate::channel::redis::admin::{
+    Admin as Bus, BufferLimit, BusFault, BusHealth, GroupCount, HostReport, Info, SendError, Sent,
+};
 pub use crate::store::schema::postgres::{Health, VERSION_MIN};
 pub use crate::store::schema::{Pending, Planned, Progress};
+pub use bus::bus;
 pub use stores::{Engine, StoreReport, inspect_store, migrate, open_store, plan_migration};
 
 use condition::Condition;

@@ -16,6 +16,7 @@
 //! (`sequence`). The two engines differ in how they speak with Redis alone: `pubsub` as
 //! `channels_redis.pubsub.RedisPubSubChannelLayer` does, `core` as `channels_redis.core.RedisChannelLayer` does.
 
+pub mod admin;
 mod condition;
 pub mod core;
 pub mod hub;

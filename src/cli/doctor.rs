@@ -4,6 +4,7 @@ mod finding;
 mod kernel;
 mod own;
 mod postgres;
+mod redis;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -46,7 +47,7 @@ fn examine(loaded: anyhow::Result<Config>) -> anyhow::Result<Vec<Finding>> {
         Ok(config) => {
             findings.extend(own::settings(&config));
             findings.extend(database(&config));
-            findings.push(Finding::ok("channel layer: in memory, for this node alone"));
+            findings.extend(channel_layer(&config));
             config.conn.connections_max as u64
         }
         Err(error) => {
@@ -82,6 +83,14 @@ fn database(config: &Config) -> Vec<Finding> {
         findings.extend(file(path));
     }
     findings
+}
+
+fn channel_layer(config: &Config) -> Vec<Finding> {
+    match server::bus(config) {
+        Ok(None) => vec![Finding::ok("channel layer: in memory, for this node alone")],
+        Ok(Some(bus)) => redis::examine(&bus.examine(), config.channel.kind),
+        Err(error) => vec![Finding::fail(format!("channel layer: {error:#}"), "correct it")],
+    }
 }
 
 /// The disk of a database that is a file, and the clock it was written by.

@@ -68,7 +68,7 @@ pub(super) fn start(config: &Config, links: &Links<'_>) -> anyhow::Result<Channe
         me: links.me,
         shards: links.inboxes.iter().map(sink).collect(),
         clock: Arc::new(move || clock.now()),
-        random: Arc::new(|| getrandom::u64().expect("the system had random bytes at the start")),
+        random: Arc::new(random),
         metrics: Arc::clone(links.metrics),
         ledger,
     };
@@ -83,6 +83,11 @@ pub(super) fn start(config: &Config, links: &Links<'_>) -> anyhow::Result<Channe
         })?;
     }
     Ok(Channel { layer, bus: Some(bus) })
+}
+
+/// Random bits, for a process that was given some before.
+pub(super) fn random() -> u64 {
+    getrandom::u64().expect("the system had random bytes at the start")
 }
 
 impl Channel {

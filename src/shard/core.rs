@@ -250,7 +250,7 @@ impl Core {
                 let response = rest::busy(&then, &node.rest_ctx(now, false, &allowance));
                 self.respond(key, line, &response);
             }
-            Ticket::Ready(failing) => self.respond_ready(key, line, failing, Some("busy")),
+            Ticket::Ready(failing) => self.respond_ready(key, line, &failing, Some("busy")),
             Ticket::Gate(knock) => {
                 self.leave_pending(key, line);
                 let refusal = Refusal::overloaded("busy", BUSY);

@@ -150,7 +150,7 @@ impl Core {
         let mut failing: Vec<_> = trouble.into_iter().collect();
         if self.node.is_draining() {
             failing.push((Part::Draining, "clients are being moved away".to_owned()));
-            return self.respond_ready(key, line, failing, None);
+            return self.respond_ready(key, line, &failing, None);
         }
         let from = Some(self.here(key));
         let ticket = Ticket::Ready(failing);
@@ -162,7 +162,7 @@ impl Core {
         &mut self,
         key: ConnKey,
         line: &mut Line,
-        failing: Vec<(Part, String)>,
+        failing: &[(Part, String)],
         store: Option<&str>,
     ) {
         let failing = failing.iter().map(|(part, why)| (*part, &**why));
@@ -222,7 +222,7 @@ impl Core {
                     Err(Failure::Store(error)) => Some(error.kind.name()),
                     Ok(_) | Err(Failure::Refused(_)) => None,
                 };
-                self.respond_ready(key, line, failing, store);
+                self.respond_ready(key, line, &failing, store);
             }
             Ticket::Rest(_)
             | Ticket::Gate(_)

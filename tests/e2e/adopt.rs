@@ -76,7 +76,7 @@ fn user(id: i64, name: &str) -> User {
 
 /// The rows without the columns that were added, and without what was not there before.
 fn djangos_own(client: &mut Client) -> Vec<String> {
-    let added = ["seq", "client_id", "last_seq", "last_read_seq", "unread"];
+    let added = ["seq", "client_id", "last_seq", "last_read_seq", "unread", "active_hour"];
     let mut kept = Vec::new();
     for row in rows(client).iter().filter(|row| !row.starts_with("fortifun_migration ")) {
         let (table, row) = row.split_once(' ').unwrap();
