@@ -3,8 +3,10 @@
 pub mod addresses;
 pub mod jwt;
 pub mod rate;
+mod revocations;
 mod source;
 
 pub use jwt::{AuthError, Claims, Verifier};
 pub use rate::{Bucket, Rate};
+pub use revocations::{Revocations, Stamp};
 pub use source::{SUBPROTOCOL, token_source};

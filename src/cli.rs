@@ -9,6 +9,7 @@ mod doctor;
 mod exit;
 mod groups;
 mod migrate;
+mod revoke;
 mod send;
 mod serve;
 mod settings;
@@ -52,6 +53,8 @@ enum Command {
     User(user::Command),
     /// Print a JWT of a user.
     Token(token::Args),
+    /// Refuse tokens from now on, and close the sockets that they opened, on every node.
+    Revoke(revoke::Args),
     /// Look for what is wrong with the settings, the database, the channel layer and the machine, and say what mends it.
     Doctor,
     /// List the groups of the channel layer, and how many listen to each.
@@ -77,6 +80,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::CheckConfig => check_config::run(&cli.settings),
         Command::User(command) => user::run(&command, &cli.settings),
         Command::Token(args) => token::run(&args, &cli.settings),
+        Command::Revoke(args) => revoke::run(&args, &cli.settings),
         Command::Doctor => doctor::run(&cli.settings),
         Command::Groups(args) => groups::run(&args, &cli.settings),
         Command::Send(args) => send::run(&args, &cli.settings),

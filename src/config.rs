@@ -269,6 +269,7 @@ fn store(reader: &mut Reader, read_file: ReadFile<'_>) -> StoreSettings {
         read_workers: reader.integer(Key::ReadWorkers, 1) as usize,
         batch_max: reader.integer(Key::BatchMax, 1) as usize,
         batch_age_ms: reader.integer(Key::BatchAgeMs, 0),
+        lease_s: reader.integer(Key::LeaseS, 30) as u32,
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::auth::{self, AuthError, Claims, SUBPROTOCOL, Verifier};
+use crate::auth::{self, AuthError, Claims, SUBPROTOCOL, Stamp, Verifier};
 use crate::ids::{ConversationId, Seq};
 use crate::model::{Endpoint, Refused, close};
 use crate::protocol::http::host::AllowedHosts;
@@ -46,6 +46,8 @@ pub struct Knock {
     pub since: Vec<(Option<ConversationId>, Seq)>,
     /// The token's `exp`.
     pub expires_at: Timestamp,
+    /// What else is remembered of the token.
+    pub stamp: Stamp,
     /// The head of `101 Switching Protocols`.
     pub accept: Vec<u8>,
 }
@@ -106,8 +108,9 @@ impl Gate {
                     Endpoint::Chat | Endpoint::Notifications => None,
                 };
                 let user = claims.user;
-                let expires_at = claims.expires_at;
-                let knock = Knock { user, endpoint, is_v1, closes, since, expires_at, accept };
+                let (expires_at, stamp) = (claims.expires_at, Stamp::of(&claims));
+                let knock =
+                    Knock { user, endpoint, is_v1, closes, since, expires_at, stamp, accept };
                 Verdict::Ask(Box::new(knock), Request::Admit { user, conversation })
             }
         }

@@ -16,6 +16,26 @@ pub const EVENTS_PER_TURN_MAX: usize = 1_024;
 pub const OFFLINE_PENDING_MAX: usize = 1_000_000;
 /// Changes of presence that one shard asks of the store again in one second.
 pub const PRESENCE_RETRIES_MAX: usize = 256;
+/// Users of a node that lost its lease whose presence is told again in one second.
+pub const PRESENCE_AGAIN_MAX: usize = 1_024;
+/// How often a node renews its lease, unless that is too short for it: then three times in it.
+pub const LEASE_RENEW_MS: u64 = 10_000;
+/// How soon a lease that could not be renewed is asked for again.
+pub const LEASE_RETRY_MS: u64 = 1_000;
+/// The lease that a node is given which says who is here before it has asked for one, seconds.
+pub const LEASE_FIRST_S: u32 = 30;
+/// What is left of the lease of a node that stops, seconds: whoever comes back elsewhere by then was never away.
+pub const LEASE_LAST_S: u32 = 15;
+/// Users that one renewal of a lease takes offline.
+pub const LEASE_REAP_MAX: usize = 500;
+/// How long a node whose lease ended is remembered, seconds: longer than anything that it was still doing may take.
+pub const NODE_KEPT_S: i64 = 86_400;
+/// Between two questions for new revocations.
+pub const REVOCATIONS_POLL_MS: u64 = 300;
+/// Revocations in one answer.
+pub const REVOCATIONS_PAGE: usize = 1_000;
+/// A token's `jti` that can be revoked, bytes.
+pub const JTI_BYTES_MAX: usize = 255;
 /// Between two shares of connections that a draining shard closes.
 pub const DRAIN_STEP_MS: u64 = 100;
 /// Slices in one `writev`; Linux' `IOV_MAX` is 1,024.
@@ -216,6 +236,9 @@ const _: () = {
     // Whoever asked still waits when the worker knows, or gives up.
     assert!(SETTLE_PAUSE_MS <= SETTLE_PAUSE_MAX_MS && SETTLE_PAUSE_MAX_MS < SETTLE_MS);
     assert!(2 * SETTLE_MS < DECIDE_MS);
+    assert!(LEASE_LAST_S as u64 * 1_000 == OFFLINE_GRACE_MS);
+    assert!(LEASE_RETRY_MS < LEASE_RENEW_MS && LEASE_FIRST_S as u64 * 1_000 >= 3 * LEASE_RENEW_MS);
+    assert!(BUS_BATCH_MAX <= BUS_OUTBOX_MAX);
     assert!(BUS_BATCH_MAX <= BUS_OUTBOX_MAX && BUS_BATCH_BYTES_MAX <= BUS_OUTBOX_BYTES_MAX);
     assert!(BUS_MESSAGE_BYTES_MAX <= BUS_BATCH_BYTES_MAX);
     // Asked for a sign of life, it has time to give one; and a dead one is noticed within three seconds.

@@ -7,6 +7,7 @@ mod command;
 mod event;
 mod group;
 mod people;
+mod revocation;
 mod standing;
 
 pub use answer::{Answer, Complaint, ErrorCode, Stored};
@@ -14,6 +15,7 @@ pub use command::{Command, Envelope};
 pub use event::{Control, Event};
 pub use group::{Audience, Group, GroupKey, Topic};
 pub use people::{Card, Conversation, Match, MatchPage, MatchView, Message, Profile};
+pub use revocation::{Revocation, Revoked};
 pub use standing::Standing;
 
 pub use crate::ids::{

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::auth::addresses::Addresses;
-use crate::auth::{Rate, Verifier};
+use crate::auth::{Rate, Revocations, Verifier};
 use crate::channel::ChannelLayer;
 use crate::chat::{ChatLimits, Directory};
 use crate::config::{self, Config};
@@ -28,7 +28,7 @@ use crate::gate::Gate;
 use crate::ids::{NodeId, ShardId};
 use crate::limits::{
     ACCEPT_BACKLOG, BODY_BYTES_MAX, CLOSE_MS, DECIDE_MS, ECHO_BYTES_MAX, ECHO_FRAGMENTS_MAX,
-    FRAGMENTS_MAX, HEAD_BYTES_MAX, HEADERS_MAX,
+    FRAGMENTS_MAX, HEAD_BYTES_MAX, HEADERS_MAX, LEASE_LAST_S,
 };
 use crate::metrics::Registry;
 use crate::model::UserId;
@@ -38,8 +38,9 @@ use crate::shard::Shard;
 use crate::shard::inbox::{Note, Notes, inbox};
 use crate::shard::mio_io::{Clock, MioIo, listen};
 use crate::shard::node::{Node, Page, Stage};
+use crate::store::Request;
 use crate::wire::Encoder;
-use crate::worker::{Queues, queues};
+use crate::worker::{Job, Queues, Ticket, queues};
 
 pub use crate::channel::redis::admin::{
     Admin as Bus, BufferLimit, BusFault, BusHealth, GroupCount, HostReport, Info, SendError, Sent,
@@ -99,7 +100,8 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     let Hooks { metrics, on_ready, demo_users } = hooks;
     let signals = Signals::listen()?;
     let clock = Clock::start();
-    stores::prepare(&config)?;
+    let revocations = Arc::new(Revocations::default());
+    stores::prepare(&config, &revocations)?;
     let (address, listeners) = bind(config.net.address(), config.net.shards)?;
 
     let mut ios = Vec::new();
@@ -144,10 +146,20 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     let stage = Stage::default();
     let inboxes = inboxes.clone();
     let layer = Arc::clone(&channel.layer);
-    let parts = Parts { me, metrics, encoder, channel: layer, queues, inboxes, page, stage };
+    let parts = Parts {
+        me,
+        metrics,
+        encoder,
+        channel: layer,
+        queues,
+        inboxes,
+        page,
+        stage,
+        revocations: Arc::clone(&revocations),
+    };
     let node = Arc::new(node(&config, parts)?);
 
-    let wait = match stores::meet(&config) {
+    let wait = match stores::meet(&config, &revocations) {
         Some(meet) => {
             let report = condition.report(move || clock.now().mono);
             // Not kept alive: with the node go the queues, and with those the workers.
@@ -170,6 +182,7 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
         drain(&stopper, drain_ms);
     })?;
     threads::join(shards);
+    end_lease(&node);
     node.stage.stop();
     // With the last sender gone, the workers commit what is queued and go.
     drop(node);
@@ -180,6 +193,18 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     tracing::info!("stopped");
     wait.map_or(Ok(()), Wait::end)?;
     Ok(())
+}
+
+/// The last thing that the node asks: whoever has not come back elsewhere after the usual grace is taken offline by others.
+fn end_lease(node: &Node) {
+    let lease_s = LEASE_LAST_S.min(node.lease_s);
+    let request = Request::Lease { node: node.id, lease_s, reap: false };
+    let job = Job { request, from: None, ticket: Ticket::Nobody };
+    if node.queues.submit(job).is_err() {
+        tracing::warn!(
+            "the write queue is full: this node's users are online until its lease ends"
+        );
+    }
 }
 
 /// Nothing new is taken, and clients are moved away within so many milliseconds; then the shards end.
@@ -219,15 +244,17 @@ struct Parts {
     inboxes: Vec<crate::shard::inbox::Inbox>,
     page: Option<Arc<dyn Page>>,
     stage: Stage,
+    revocations: Arc<Revocations>,
 }
 
 fn node(config: &Config, parts: Parts) -> anyhow::Result<Node> {
-    let Parts { me, metrics, encoder, channel, queues, inboxes, page, stage } = parts;
+    let Parts { me, metrics, encoder, channel, queues, inboxes, page, stage, revocations } = parts;
     let chat = chat_limits(config);
     let mut secrets = vec![config.auth.secret.expose()];
     secrets.extend(config.auth.previous.as_ref().map(config::Secret::expose));
     let verifier =
-        Verifier::new(&secrets, config.auth.audience.clone(), config.auth.issuer.clone());
+        Verifier::new(&secrets, config.auth.audience.clone(), config.auth.issuer.clone())
+            .with_revocations(revocations);
     let per_ip = config.conn.connects_per_ip.map_or(Rate::UNLIMITED, rate);
     let open_max = config.conn.per_ip_max.map_or(u32::MAX, |max| max as u32);
     Ok(Node {
@@ -253,6 +280,7 @@ fn node(config: &Config, parts: Parts) -> anyhow::Result<Node> {
         echo: echo_limits(&config.conn),
         trusted_proxies: config.net.trusted_proxies.clone(),
         metrics,
+        lease_s: config.store.lease_s,
         stage,
     })
 }

@@ -12,12 +12,14 @@ pub mod groups;
 pub mod inbox;
 pub mod io;
 pub mod latch;
+mod lease;
 pub mod meters;
 pub mod mio_io;
 pub mod node;
 mod presence;
 mod pump;
 mod requests;
+mod revocation;
 pub mod slot;
 pub mod stalled;
 pub mod table;
@@ -122,7 +124,11 @@ impl<I: Io> Shard<I> {
         self.free();
         let busy = self.io.now().wall.0.saturating_sub(now.wall.0).max(0);
         self.core.meters.turn(busy as u64);
-        !self.drain.as_ref().is_some_and(|drain| drain.is_done(now.mono, self.table.is_empty()))
+        let is_done = self.is_done();
+        if is_done {
+            self.core.node.stage.shard_done();
+        }
+        !is_done
     }
 
     /// What the shard knows besides sockets; for the simulation's invariants.
@@ -154,6 +160,9 @@ impl<I: Io> Shard<I> {
         if self.core.is_waiting() {
             ms = ms.min(STALL_MS);
         }
+        if self.core.shard == ShardId(0) {
+            ms = ms.min(self.core.revocations.next_at().since(now));
+        }
         if let Accepting::Paused(until) = self.accepting {
             ms = ms.min(until.since(now));
         }
@@ -181,6 +190,13 @@ impl<I: Io> Shard<I> {
         core.settle(key, &mut slot.line);
     }
 
+    /// True exactly when the shard has drained. Shard 0 goes last: it keeps house for all.
+    fn is_done(&self) -> bool {
+        let Some(drain) = &self.drain else { return false };
+        let is_free = self.core.shard != ShardId(0) || self.core.node.is_last_shard();
+        drain.is_done(self.core.now.mono, self.table.is_empty() && is_free)
+    }
+
     // Notes.
 
     fn take_notes(&mut self) {
@@ -191,15 +207,18 @@ impl<I: Io> Shard<I> {
             match note {
                 Note::Delivery(delivery) => self.deliver(&delivery),
                 Note::Answered(answered) => {
-                    if let Ticket::Presence { user, is_online } = answered.ticket {
-                        self.core.on_presence(user, is_online, &answered.outcome);
-                        continue;
+                    let (key, outcome) = (answered.to.key, &answered.outcome);
+                    match answered.ticket {
+                        Ticket::Presence { user, is_online } => {
+                            self.core.on_presence(user, is_online, outcome);
+                        }
+                        Ticket::Lease => self.core.on_lease(outcome),
+                        Ticket::Revocations => self.core.on_revocations(outcome),
+                        _ => self.with(key, |core, io, slot, buffer| {
+                            core.on_answered(key, &mut slot.line, *answered);
+                            read_on(core, io, key, slot, buffer);
+                        }),
                     }
-                    let key = answered.to.key;
-                    self.with(key, |core, io, slot, buffer| {
-                        core.on_answered(key, &mut slot.line, *answered);
-                        read_on(core, io, key, slot, buffer);
-                    });
                 }
                 Note::Close { conn, code, reason } => {
                     let key = conn.key;
@@ -207,6 +226,7 @@ impl<I: Io> Shard<I> {
                         core.close(key, &mut slot.line, code, reason);
                     });
                 }
+                Note::Revoked => self.close_revoked(),
                 Note::Drain { within_ms } => self.begin_drain(within_ms),
             }
         }
@@ -277,6 +297,9 @@ impl<I: Io> Shard<I> {
             self.housekeeping_at = now.plus(HOUSEKEEPING_MS);
             self.keep_house();
         }
+        if self.core.shard == ShardId(0) {
+            self.core.poll_revocations();
+        }
     }
 
     fn keep_house(&mut self) {
@@ -289,6 +312,7 @@ impl<I: Io> Shard<I> {
         core.retry_unkept();
         if core.shard == ShardId(0) {
             core.expire_presence();
+            core.keep_lease();
             let (write, read) = core.node.queues.depths();
             core.meters.queues(write, read);
         }

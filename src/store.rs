@@ -7,18 +7,18 @@ mod error;
 pub mod memory;
 mod place;
 pub mod postgres;
+mod reply;
 pub mod schema;
 mod settle;
 pub mod sqlite;
 
 use std::sync::Arc;
 
-use crate::model::{
-    Card, Conversation, ConversationId, Match, MatchPage, Message, MessageId, Seq, Standing, UserId,
-};
+use crate::model::{ConversationId, MessageId, NodeId, Revoked, Seq, UserId};
 use crate::time::Timestamp;
 
 pub use error::{Failure, StoreError, StoreErrorKind};
+pub use reply::{Admission, Gone, Made, Opened, Reply, Status};
 
 /// A database connection, owned by one worker thread.
 pub trait Store: Send {
@@ -154,13 +154,17 @@ pub enum Request {
         /// Who.
         user: UserId,
     },
-    /// Write. Keeps `is_online` and `last_activity`. Answer: [`Reply::Presence`]. Refused: `UserNotFound` (none at all: an
-    /// inactive user goes offline, too).
+    /// Write. Keeps whether a node has a user, and with it `is_online` and `last_activity`: a user is online while some node has
+    /// them that is alive, which is while its lease lasts. A node that has not asked for a lease yet is given one, of
+    /// [`crate::limits::LEASE_FIRST_S`]. Answer: [`Reply::Presence`]. Refused: `UserNotFound` (none at all: an inactive user goes
+    /// offline, too).
     SetPresence {
         /// Who.
         user: UserId,
-        /// True exactly when some session of the user is open.
+        /// True exactly when some session of the user is open on `node`.
         is_online: bool,
+        /// Where.
+        node: NodeId,
     },
     /// Write. A new active user. Answer: [`Reply::UserAdded`]. Refused: `NameTaken`.
     AddUser {
@@ -170,6 +174,24 @@ pub enum Request {
         first_name: String,
         /// May be empty.
         last_name: String,
+    },
+    /// Write. Makes or renews the lease of a node; with `reap` takes those offline whom only nodes had whose lease ended, at most
+    /// [`crate::limits::LEASE_REAP_MAX`] of them. A database that several nodes share goes by its own clock. Answer:
+    /// [`Reply::Lease`].
+    Lease {
+        /// Whose.
+        node: NodeId,
+        /// How long it lasts from now on, seconds; 0 ends it.
+        lease_s: u32,
+        /// True exactly when users of nodes that are gone are to be looked for.
+        reap: bool,
+    },
+    /// Write. From now on tokens are refused. Answer: [`Reply::Done`]. Refused: `UserNotFound` (none at all).
+    Revoke {
+        /// Which.
+        revoked: Revoked,
+        /// When it may be forgotten: no token that it is about is valid any more.
+        until: Timestamp,
     },
     /// Read. Who connects, and whether they may. Answer: [`Reply::Admitted`]. Refused: `UserNotFound` (also: inactive),
     /// `ConversationNotFound` (also: inactive), `NotParticipant` (also: blocked by the other).
@@ -246,6 +268,12 @@ pub enum Request {
         /// Exactly.
         username: String,
     },
+    /// Read. Revocations made after the one called `after` that have not ended, by id, at most
+    /// [`crate::limits::REVOCATIONS_PAGE`]; none is ever made with an id before one that was read. Answer: [`Reply::Revocations`].
+    Revocations {
+        /// 0: from the first.
+        after: i64,
+    },
     /// Read. How conversations stand. Answer: [`Reply::Standings`], one for each that exists, by id.
     Standings {
         /// Which; at most [`crate::limits::BUS_CHECK_MAX`].
@@ -281,154 +309,6 @@ pub enum Page {
     After(Seq),
 }
 
-/// What the store answers.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Reply {
-    /// To [`Request::Append`].
-    Appended {
-        /// As stored.
-        message: Message,
-        /// Everyone in the conversation.
-        participants: Vec<UserId>,
-        /// True exactly when the `client_id` was known: nothing was stored.
-        duplicate: bool,
-    },
-    /// To [`Request::MarkRead`].
-    MarkedRead {
-        /// Where.
-        conversation: ConversationId,
-        /// Up to and including.
-        message: MessageId,
-        /// Who.
-        reader: Card,
-        /// Messages that were unread before; 0 says that nothing changed.
-        newly: u64,
-        /// When.
-        at: Timestamp,
-        /// Everyone in the conversation.
-        participants: Vec<UserId>,
-    },
-    /// To [`Request::MaySpeak`]: everyone in the conversation.
-    MaySpeak(Vec<UserId>),
-    /// To [`Request::Like`].
-    Liked {
-        /// Who.
-        liker: Card,
-        /// Whom.
-        liked: Card,
-        /// The match that this like completed.
-        made: Option<Box<Made>>,
-    },
-    /// To [`Request::Block`].
-    Blocked {
-        /// Who.
-        blocker: UserId,
-        /// Whom.
-        blocked: UserId,
-        /// What the two share, active or not.
-        conversations: Vec<ConversationId>,
-    },
-    /// To [`Request::Unblock`].
-    Unblocked {
-        /// What the two share and neither blocks any more; empty while the other still blocks.
-        conversations: Vec<ConversationId>,
-    },
-    /// To [`Request::Open`].
-    Opened(Box<Opened>),
-    /// To [`Request::Leave`].
-    Left {
-        /// Which.
-        conversation: ConversationId,
-    },
-    /// To [`Request::SetPresence`].
-    Presence {
-        /// Who.
-        user: Card,
-        /// As set.
-        is_online: bool,
-        /// As set.
-        at: Timestamp,
-        /// The user's active conversations in which neither blocked the other.
-        conversations: Vec<ConversationId>,
-    },
-    /// To [`Request::AddUser`] and [`Request::FindUser`].
-    UserAdded(Card),
-    /// To [`Request::Admit`].
-    Admitted {
-        /// Who.
-        user: Card,
-        /// The conversation asked for.
-        conversation: Option<Admission>,
-    },
-    /// To [`Request::Watch`].
-    Watched(Vec<Status>),
-    /// To [`Request::History`].
-    History {
-        /// Oldest first.
-        messages: Vec<Message>,
-        /// The conversation's newest place when this was read.
-        last_seq: Seq,
-    },
-    /// To [`Request::Conversations`] and [`Request::Conversation`].
-    Conversations(Vec<Conversation>),
-    /// To [`Request::RecentMatches`] and [`Request::Matches`].
-    Matches(MatchPage),
-    /// To [`Request::Standings`].
-    Standings(Vec<Standing>),
-    /// To [`Request::Since`]: messages and everyone in their conversation, by conversation and place.
-    Since(Vec<(Message, Vec<UserId>)>),
-    /// To [`Request::Places`].
-    Places(Vec<(MessageId, ConversationId, Seq)>),
-    /// Done, and there is nothing to tell.
-    Done,
-}
-
-/// A conversation that was opened, and what was said first.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Opened {
-    /// As the creator sees it.
-    pub conversation: Conversation,
-    /// As the other participant sees it; `None` where it existed and was active.
-    pub for_participant: Option<Conversation>,
-    /// The first message, or the stored one that its `client_id` names.
-    pub message: Message,
-    /// True exactly when the `client_id` was known: no message was stored.
-    pub duplicate: bool,
-}
-
-/// A match that came to be.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Made {
-    /// The match.
-    pub made: Match,
-    /// The welcome message; `None` where the two shared a conversation already.
-    pub welcome: Option<Message>,
-}
-
-/// How one may take part in a conversation.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Admission {
-    /// Which.
-    pub id: ConversationId,
-    /// Its newest place.
-    pub last_seq: Seq,
-    /// True exactly when the asker blocked the other: they may read and not speak.
-    pub silenced: bool,
-    /// The others in it and whether they are here; nobody where `silenced`.
-    pub others: Vec<Status>,
-}
-
-/// A user's presence.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Status {
-    /// Who.
-    pub user: Card,
-    /// True exactly when some session of the user is open.
-    pub is_online: bool,
-    /// When the user was last here.
-    pub last_activity: Option<Timestamp>,
-}
-
 impl Request {
     /// Which workers carry this out.
     pub const fn lane(&self) -> Lane {
@@ -442,7 +322,9 @@ impl Request {
             | Self::Open { .. }
             | Self::Leave { .. }
             | Self::SetPresence { .. }
-            | Self::AddUser { .. } => Lane::Write,
+            | Self::AddUser { .. }
+            | Self::Lease { .. }
+            | Self::Revoke { .. } => Lane::Write,
             Self::Admit { .. }
             | Self::MaySpeak { .. }
             | Self::Watch { .. }
@@ -453,6 +335,7 @@ impl Request {
             | Self::Matches { .. }
             | Self::Ping
             | Self::FindUser { .. }
+            | Self::Revocations { .. }
             | Self::Standings { .. }
             | Self::Since { .. }
             | Self::Places { .. } => Lane::Read,

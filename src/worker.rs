@@ -56,6 +56,10 @@ pub enum Ticket {
         /// What was told.
         is_online: bool,
     },
+    /// Of shard 0: whether the node's lease is renewed.
+    Lease,
+    /// Of shard 0: which tokens were revoked.
+    Revocations,
     /// Nobody waits.
     Nobody,
 }
@@ -237,7 +241,7 @@ impl Worker {
         let outcome = shielded(|| Ok(self.store.read(&job.request, now.wall)))
             .unwrap_or_else(|error| Err(error.into()));
         match &outcome {
-            Err(Failure::Store(error)) => self.failed(error),
+            Err(Failure::Store(error)) => self.failed(error, std::slice::from_ref(&job.request)),
             _ => (self.around.report)(None),
         }
         self.answer((job.from, job.ticket), outcome, None);
@@ -310,7 +314,7 @@ impl Worker {
                     tries += 1;
                 }
                 Err(error) => {
-                    self.failed(&error);
+                    self.failed(&error, requests);
                     return Err(error);
                 }
             }
@@ -354,7 +358,14 @@ impl Worker {
         }
     }
 
-    fn failed(&mut self, error: &StoreError) {
+    /// Counts and reports an error, unless a database is away for what the node asks by itself, again and again: whoever needs it
+    /// says so.
+    fn failed(&mut self, error: &StoreError, asked: &[Request]) {
+        let is_routine =
+            |request| matches!(request, &Request::Lease { .. } | &Request::Revocations { .. });
+        if error.kind == StoreErrorKind::Unavailable && asked.iter().all(is_routine) {
+            return;
+        }
         if let Some(kind) = StoreKind::named(error.kind.name()) {
             self.around.metrics.add(Counter::StoreErrors(kind), 1);
         }

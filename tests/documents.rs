@@ -46,8 +46,14 @@ const OTHER_NAMES: &[&str] = &[
     "LICENSE",
 ];
 
-/// Names that begin as metrics do, and are none: the library, and a table.
-const OTHER_FORTIFUNS: &[&str] = &["fortifun_realtime", "fortifun_migration"];
+/// Names that begin as metrics do, and are none: the library, and tables.
+const OTHER_FORTIFUNS: &[&str] = &[
+    "fortifun_realtime",
+    "fortifun_migration",
+    "fortifun_node",
+    "fortifun_presence",
+    "fortifun_revocation",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -4,12 +4,14 @@
 //! clock and without leeway.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::{Revocations, Stamp};
 use crate::model::UserId;
 use crate::time::Timestamp;
 
@@ -44,6 +46,9 @@ pub enum AuthError {
     /// It was valid once.
     #[error("the token has expired")]
     Expired,
+    /// It was taken back, or all of its user's were.
+    #[error("the token was revoked")]
+    Revoked,
 }
 
 impl AuthError {
@@ -51,7 +56,7 @@ impl AuthError {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Missing => "token_missing",
-            Self::Invalid => "token_invalid",
+            Self::Invalid | Self::Revoked => "token_invalid",
             Self::Expired => "token_expired",
         }
     }
@@ -62,6 +67,7 @@ impl AuthError {
 pub struct Verifier {
     keys: Vec<DecodingKey>,
     validation: Validation,
+    revocations: Arc<Revocations>,
 }
 
 impl Verifier {
@@ -83,14 +89,27 @@ impl Verifier {
             validation.set_issuer(&[issuer]);
         }
         let usable = secrets.iter().filter(|secret| !secret.is_empty());
-        Self { keys: usable.map(|secret| DecodingKey::from_secret(secret)).collect(), validation }
+        let keys = usable.map(|secret| DecodingKey::from_secret(secret)).collect();
+        Self { keys, validation, revocations: Arc::default() }
+    }
+
+    /// The same, refusing what is in `revocations` as well.
+    #[must_use]
+    pub fn with_revocations(self, revocations: Arc<Revocations>) -> Self {
+        Self { revocations, ..self }
+    }
+
+    /// What is refused though it has not expired.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     /// Verifies `token` at `now`. Cost: a few microseconds per accepted key.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Missing`] for an empty token; [`AuthError::Expired`] where only `exp` is against it.
+    /// [`AuthError::Missing`] for an empty token; [`AuthError::Expired`] where only `exp` is against it; [`AuthError::Revoked`]
+    /// where nothing else is.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, AuthError> {
         if token.is_empty() {
             return Err(AuthError::Missing);
@@ -98,7 +117,11 @@ impl Verifier {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(AuthError::Invalid);
         }
-        self.signed_claims(token)?.check(now)
+        let claims = self.signed_claims(token)?.check(now)?;
+        if self.revocations.revokes(claims.user, Stamp::of(&claims)) {
+            return Err(AuthError::Revoked);
+        }
+        Ok(claims)
     }
 
     /// The claims under the first key that signed them.

@@ -138,7 +138,7 @@ fn auth(
     if claims.user != session.user {
         return Err(complaint(ErrorCode::Forbidden, "token: of another user"));
     }
-    session.renew(claims.expires_at);
+    session.renew(&claims);
     answer(ctx, out, &Answer::AuthOk { expires_at: claims.expires_at });
     Ok(())
 }

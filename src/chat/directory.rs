@@ -139,6 +139,17 @@ impl Directory {
         self.part(user).lock().users.get(&user).is_some_and(|entry| entry.is_online)
     }
 
+    /// Everybody of whom that is true, as each part of the table was when it was looked at.
+    pub fn online(&self) -> Vec<UserId> {
+        let mut online = Vec::new();
+        for part in &self.parts {
+            let part = part.lock();
+            let users = part.users.iter().filter(|(_, entry)| entry.is_online);
+            online.extend(users.map(|(user, _)| *user));
+        }
+        online
+    }
+
     /// The name of a user who is here.
     pub fn username(&self, user: UserId) -> Option<Arc<str>> {
         let part = self.part(user).lock();
@@ -406,6 +417,10 @@ mod tests {
                 for user in 0..3 {
                     prop_assert_eq!(directory.is_online(UserId(user)), online.contains(&user));
                 }
+                let mut found = directory.online();
+                found.sort_unstable();
+                let expect: Vec<_> = online.iter().copied().map(UserId).collect();
+                prop_assert_eq!(found, expect);
             }
             // Once everybody has left, nothing is kept.
             for (user, here) in sessions {

@@ -3,6 +3,7 @@
 use super::answers::{answer, tell};
 use super::place::Place;
 use super::{Ctx, Effect, Session, resume, typing, watch};
+use crate::auth::Stamp;
 use crate::model::{Answer, Control, Endpoint, Event, Group, Seq, UserId, close as codes};
 use crate::store::{Admission, Status};
 use crate::time::Timestamp;
@@ -48,6 +49,8 @@ pub struct Opening<'a> {
     pub v1: bool,
     /// The token's `exp`.
     pub expires_at: Timestamp,
+    /// What else is remembered of the token.
+    pub stamp: Stamp,
     /// For `hello`.
     pub connection_id: &'a str,
     /// `?since=`, on a conversation's socket; elsewhere it means nothing.
@@ -79,9 +82,9 @@ pub fn open(
     ctx: &Ctx<'_>,
     out: &mut Vec<Effect>,
 ) -> Session {
-    let Opening { user, endpoint, v1, expires_at, pending, .. } = *opening;
+    let Opening { user, endpoint, v1, expires_at, stamp, pending, .. } = *opening;
     let last_seq = admission.map_or(Seq(0), |admission| admission.last_seq);
-    let mut session = Session::new(user, endpoint, expires_at, v1, Place::live(last_seq));
+    let mut session = Session::new(user, endpoint, (expires_at, stamp), v1, Place::live(last_seq));
     session.keep_others(
         admission.iter().flat_map(|admission| admission.others.iter().map(|other| other.user.id)),
     );

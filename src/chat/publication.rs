@@ -6,7 +6,8 @@ use crate::channel::{Delivery, Payload};
 use crate::model::{
     Card, ConnRef, Control, ConversationId, Event, Group, Message, Seq, Topic, UserId, close,
 };
-use crate::store::{Made, Opened, Reply};
+use crate::store::{Gone, Made, Opened, Reply};
+use crate::time::Timestamp;
 use crate::wire::Encoder;
 
 /// Hands `f` the deliveries of a committed `reply`, in their order; each event is encoded once. `from` is the session that
@@ -50,13 +51,17 @@ pub fn publication(
             let disband = Control::Disband { code: close::NOT_FOUND };
             to.control(Group::Conversation(*conversation), disband);
         }
-        Reply::Presence { user, is_online, at, conversations } => {
-            let (is_online, at) = (*is_online, *at);
-            let event = Event::UserStatus { user, is_online, last_activity: Some(at), at };
-            to.presence(user.id, conversations, &event);
+        Reply::Presence { user, is_online, is_changed: true, at, conversations } => {
+            to.presence(user, *is_online, *at, conversations);
+        }
+        Reply::Lease { offline, .. } => {
+            for Gone { user, at, conversations } in offline {
+                to.presence(user, false, *at, conversations);
+            }
         }
         Reply::Appended { .. }
         | Reply::MarkedRead { .. }
+        | Reply::Presence { .. }
         | Reply::UserAdded(_)
         | Reply::Admitted { .. }
         | Reply::MaySpeak(_)
@@ -64,6 +69,7 @@ pub fn publication(
         | Reply::History { .. }
         | Reply::Conversations(_)
         | Reply::Matches(_)
+        | Reply::Revocations(_)
         | Reply::Standings(_)
         | Reply::Since(_)
         | Reply::Places(_)
@@ -144,15 +150,22 @@ impl Publisher<'_> {
         }
     }
 
-    fn presence(&mut self, user: UserId, conversations: &[ConversationId], event: &Event<'_>) {
-        let frame = self.encoder.event(event);
+    fn presence(
+        &mut self,
+        user: &Card,
+        is_online: bool,
+        at: Timestamp,
+        conversations: &[ConversationId],
+    ) {
+        let event = Event::UserStatus { user, is_online, last_activity: Some(at), at };
+        let frame = self.encoder.event(&event);
         let mut tell = |group, topic| {
             let frame = frame.clone();
             let payload =
                 Payload::Frame { frame, topic, place: None, except: None, sheddable: true };
             (self.f)(Delivery::new(group, payload));
         };
-        tell(Group::Presence(user), Topic::UserStatus);
+        tell(Group::Presence(user.id), Topic::UserStatus);
         for conversation in conversations {
             tell(Group::Conversation(*conversation), Topic::Conversation);
         }

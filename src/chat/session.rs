@@ -6,7 +6,7 @@ use super::answers::answer;
 use super::extra::Extra;
 use super::place::Place;
 use super::{Ctx, Effect, resume, typing};
-use crate::auth::Bucket;
+use crate::auth::{Bucket, Claims, Stamp};
 use crate::limits::{
     BAD_COMMANDS_MAX, BAD_COMMANDS_WINDOW_MS, LIMITED_COMMANDS_MAX, TOKEN_EXPIRING_MS,
 };
@@ -22,6 +22,8 @@ pub struct Session {
     pub(super) endpoint: Endpoint,
     /// The token's `exp`: the session ends then.
     pub(super) expires_at: Timestamp,
+    /// What else is remembered of the token.
+    stamp: Stamp,
     pub(super) commands: Bucket,
     /// On a conversation's socket: when the user's "is typing" ends; 0 while the user is not typing.
     pub(super) typing_until: Mono,
@@ -76,7 +78,7 @@ impl Session {
     pub(super) fn new(
         user: UserId,
         endpoint: Endpoint,
-        expires_at: Timestamp,
+        (expires_at, stamp): (Timestamp, Stamp),
         v1: bool,
         place: Place,
     ) -> Self {
@@ -93,6 +95,7 @@ impl Session {
             user,
             endpoint,
             expires_at,
+            stamp,
             commands: Bucket::default(),
             typing_until: Mono(0),
             place,
@@ -114,6 +117,11 @@ impl Session {
     /// Which socket it came in by.
     pub const fn endpoint(&self) -> Endpoint {
         self.endpoint
+    }
+
+    /// What is remembered of the token that it began, or was last renewed, with.
+    pub const fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// True exactly when the client selected `fortifun.v1`.
@@ -201,9 +209,10 @@ impl Session {
         }
     }
 
-    /// The session goes on until `expires_at`.
-    pub(super) fn renew(&mut self, expires_at: Timestamp) {
-        self.expires_at = expires_at;
+    /// The session goes on by another token, until its `exp`.
+    pub(super) fn renew(&mut self, claims: &Claims) {
+        self.expires_at = claims.expires_at;
+        self.stamp = Stamp::of(claims);
         self.told_expiring = false;
     }
 

@@ -125,6 +125,8 @@ pub struct StoreSettings {
     pub batch_max: usize,
     /// How long a batch waits for company, ms.
     pub batch_age_ms: u64,
+    /// How long a node counts as alive after it was last heard of, seconds.
+    pub lease_s: u32,
 }
 
 /// How log lines are written.

@@ -153,6 +153,8 @@ settings! {
             "Requests committed in one transaction.";
         BatchAgeMs "BATCH_AGE_MS" Integer { min: 0, max: 1_000 }, "ms", Is("0"),
             "How long a batch waits for company; 0 commits what is there.";
+        LeaseS "LEASE_S" Integer { min: 5, max: 300 }, "s", Is("30"),
+            "How long a node that says nothing counts as alive; then others take its users offline, 10 s later at most.";
     }
     "Channel layer" {
         RedisUrl "REDIS_URL" Urls, "", Unset,

@@ -51,6 +51,10 @@ pub(super) fn unauthenticated(error: AuthError) -> Response {
             "The token has expired.",
             r#"Bearer error="invalid_token", error_description="The token has expired""#,
         ),
+        AuthError::Revoked => (
+            "The token was revoked.",
+            r#"Bearer error="invalid_token", error_description="The token was revoked""#,
+        ),
     };
     let problem = Problem::new(401, error.code(), detail);
     Response::with_body(401, "application/problem+json", problem.to_json())

@@ -1,13 +1,17 @@
 //! Which database, and in which state.
 
+use std::sync::Arc;
+
 use super::first_answer::{FirstAnswer, Meet};
+use crate::auth::Revocations;
 use crate::config::{Config, Database};
+use crate::limits::REVOCATIONS_PAGE;
 use crate::shard::mio_io::Clock;
 use crate::store::postgres::PostgresStore;
 use crate::store::schema::postgres::Health;
 use crate::store::schema::{Pending, Planned, Progress, postgres, sqlite};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Lane, Store, StoreError};
+use crate::store::{Failure, Lane, Reply, Request, Store, StoreError};
 
 /// What `doctor` asks of a database.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,7 +110,7 @@ pub fn inspect_store(config: &Config) -> Result<StoreReport, StoreError> {
 
 /// Brings an embedded database up to date. One that is a server is left as it is: that is for `fortifun migrate`, once for all
 /// nodes, and whatever else uses it.
-pub(super) fn prepare(config: &Config) -> Result<(), StoreError> {
+pub(super) fn prepare(config: &Config, revocations: &Revocations) -> Result<(), StoreError> {
     let Database::Sqlite(path) = &config.store.database else { return Ok(()) };
     let applied = migrate(config, &mut |_| {})?;
     if !applied.is_empty() {
@@ -114,16 +118,33 @@ pub(super) fn prepare(config: &Config) -> Result<(), StoreError> {
         tracing::info!(migrations = names.join(", "), "database migrated");
     }
     // Nobody is here yet: a process that was killed could not say so.
-    SqliteStore::open(path, Lane::Write)?.reset_presence()
+    SqliteStore::open(path, Lane::Write)?.reset_presence()?;
+    load(&mut SqliteStore::open(path, Lane::Read)?, revocations)
 }
 
 /// What a database that is a server is asked before it is used; `None` for an embedded one, which [`prepare`] has prepared.
-pub(super) fn meet(config: &Config) -> Option<Meet> {
+pub(super) fn meet(config: &Config, revocations: &Arc<Revocations>) -> Option<Meet> {
     let Database::Postgres(settings) = &config.store.database else { return None };
-    let settings = settings.clone();
+    let (settings, revocations) = (settings.clone(), Arc::clone(revocations));
     Some(Box::new(move || {
         PostgresStore::check(&settings)?;
         PostgresStore::reset_presence(&settings)?;
-        Ok(())
+        load(&mut PostgresStore::new(&settings, Lane::Read), &revocations)
     }))
+}
+
+/// Reads which tokens are revoked, before anybody is let in.
+fn load(store: &mut dyn Store, revocations: &Revocations) -> Result<(), StoreError> {
+    loop {
+        let now = Clock::start().now().wall;
+        let found = match store.read(&Request::Revocations { after: revocations.newest() }, now) {
+            Ok(Reply::Revocations(found)) => found,
+            Err(Failure::Store(error)) => return Err(error),
+            outcome => unreachable!("Revocations is answered by Revocations: {outcome:?}"),
+        };
+        revocations.add(&found, now);
+        if found.len() < REVOCATIONS_PAGE {
+            return Ok(());
+        }
+    }
 }

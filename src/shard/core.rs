@@ -10,8 +10,10 @@ use bytes::Bytes;
 
 use super::groups::Groups;
 use super::inbox::Note;
+use super::lease::Lease;
 use super::meters::Meters;
 use super::node::Node;
+use super::revocation::Poll;
 use super::slot::{Line, Role};
 use super::stalled::Stalled;
 use super::timers::Wheel;
@@ -54,6 +56,10 @@ pub struct Core {
     pub(super) presence: VecDeque<UserId>,
     /// Users whose presence the store could not keep.
     pub(super) unkept: Vec<UserId>,
+    /// Of shard 0: the node's lease.
+    pub(super) lease: Lease,
+    /// Of shard 0: when it asks for revocations.
+    pub(super) revocations: Poll,
     /// Random words, taken from `Io` once a turn.
     pub random: u64,
     /// Effects for [`Core::carry_out`]; kept for its room.
@@ -80,6 +86,8 @@ impl Core {
             stalled: Stalled::default(),
             presence: VecDeque::new(),
             unkept: Vec::new(),
+            lease: Lease::default(),
+            revocations: Poll::default(),
             random: 1,
             effects: Vec::new(),
             date: (0, String::new()),
@@ -256,7 +264,7 @@ impl Core {
                 let refusal = Refusal::overloaded("busy", BUSY);
                 self.refuse(key, line, &refusal, knock.closes.then_some(knock.accept));
             }
-            Ticket::Presence { .. } | Ticket::Nobody => {}
+            Ticket::Presence { .. } | Ticket::Lease | Ticket::Revocations | Ticket::Nobody => {}
         }
     }
 

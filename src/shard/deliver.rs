@@ -51,7 +51,7 @@ impl<I: Io> Shard<I> {
     /// Notes were lost on the way: whoever they were for comes back and resumes.
     pub(super) fn mend(&mut self) {
         let Some(lost) = self.notes.take_lost() else { return };
-        let Lost { groups, conns, users, is_everything } = lost;
+        let Lost { groups, conns, users, is_own, is_everything } = lost;
         if is_everything {
             let keys: Vec<ConnKey> = self.table.iter_mut().map(|(key, _)| key).collect();
             for key in keys {
@@ -70,6 +70,10 @@ impl<I: Io> Shard<I> {
         }
         for user in users {
             self.core.tell_presence(user);
+        }
+        if is_own || is_everything {
+            self.core.on_own_lost();
+            self.close_revoked();
         }
     }
 

@@ -31,6 +31,8 @@ pub enum Note {
         /// For people.
         reason: &'static str,
     },
+    /// Tokens were revoked: close the sessions that they opened.
+    Revoked,
     /// Take nothing new and move every client away within this many milliseconds.
     Drain {
         /// From now.
@@ -75,6 +77,8 @@ pub struct Lost {
     pub conns: Vec<(ConnKey, u16)>,
     /// Users of whom it is not known what the store was told.
     pub users: Vec<UserId>,
+    /// True exactly when an answer to the shard's own question was lost, or word of revoked tokens.
+    pub is_own: bool,
     /// True exactly when more was lost than is worth a list.
     pub is_everything: bool,
 }
@@ -212,9 +216,11 @@ impl Lost {
             Note::Delivery(delivery) => self.groups.push(delivery.group),
             Note::Answered(answered) => match answered.ticket {
                 Ticket::Presence { user, .. } => self.users.push(user),
+                Ticket::Lease | Ticket::Revocations => self.is_own = true,
                 _ => self.conns.push((answered.to.key, close::SLOW_CONSUMER)),
             },
             Note::Close { conn, code, .. } => self.conns.push((conn.key, *code)),
+            Note::Revoked => self.is_own = true,
             // Whoever asks for it looks whether it was pushed.
             Note::Drain { .. } => {}
         }

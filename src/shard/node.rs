@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -58,6 +58,8 @@ pub struct Node {
     pub connections_per_shard: usize,
     /// Every thread's counters.
     pub metrics: Arc<Registry>,
+    /// How long the node counts as alive after it was last heard of, seconds: `LEASE_S`.
+    pub lease_s: u32,
     /// How far the end has come.
     pub stage: Stage,
 }
@@ -70,7 +72,11 @@ pub trait Page: Send + Sync {
 
 /// Serving, draining or stopped; moves one way.
 #[derive(Debug, Default)]
-pub struct Stage(AtomicU8);
+pub struct Stage {
+    stage: AtomicU8,
+    /// Shards that have drained.
+    done: AtomicUsize,
+}
 
 impl Node {
     /// What the rules may look at, for the session of `me`.
@@ -127,23 +133,33 @@ impl Node {
 
     /// True exactly when no new work is taken.
     pub fn is_draining(&self) -> bool {
-        self.stage.0.load(Ordering::Relaxed) >= 1
+        self.stage.stage.load(Ordering::Relaxed) >= 1
+    }
+
+    /// True exactly when every shard but one is done.
+    pub fn is_last_shard(&self) -> bool {
+        self.stage.done.load(Ordering::Relaxed) + 1 >= self.inboxes.len()
     }
 
     /// True exactly when the workers are going.
     pub fn is_stopped(&self) -> bool {
-        self.stage.0.load(Ordering::Relaxed) >= 2
+        self.stage.stage.load(Ordering::Relaxed) >= 2
     }
 }
 
 impl Stage {
     /// No new work is taken from now on.
     pub fn drain(&self) {
-        self.0.fetch_max(1, Ordering::Relaxed);
+        self.stage.fetch_max(1, Ordering::Relaxed);
     }
 
     /// The workers are going.
     pub fn stop(&self) {
-        self.0.fetch_max(2, Ordering::Relaxed);
+        self.stage.fetch_max(2, Ordering::Relaxed);
+    }
+
+    /// A shard has drained and is done; each says it once.
+    pub fn shard_done(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -5,7 +5,7 @@
 //! database may be away for a while.
 
 use super::core::Core;
-use crate::ids::{ConnKey, ConnRef, UserId};
+use crate::ids::{ConnKey, ConnRef, ShardId, UserId};
 use crate::limits::{OFFLINE_PENDING_MAX, PRESENCE_RETRIES_MAX};
 use crate::store::{Failure, Outcome, Request};
 use crate::worker::{Job, Ticket};
@@ -57,11 +57,20 @@ impl Core {
         }
     }
 
-    fn try_tell_presence(&self, user: UserId) -> bool {
+    /// What the store answered to shard 0's own questions was lost, or may have been: they are asked again, and who is here is told.
+    pub(super) fn on_own_lost(&mut self) {
+        if self.shard == ShardId(0) {
+            self.on_lease_lost();
+            self.on_revocations_lost();
+        }
+    }
+
+    /// Asks the store to keep it; false where the queue is full.
+    pub(super) fn try_tell_presence(&self, user: UserId) -> bool {
         let is_online = self.node.directory.is_online(user);
         let from = Some(ConnRef { shard: self.shard, key: ConnKey::NONE });
         let ticket = Ticket::Presence { user, is_online };
-        let request = Request::SetPresence { user, is_online };
+        let request = Request::SetPresence { user, is_online, node: self.node.id };
         self.node.queues.submit(Job { request, from, ticket }).is_ok()
     }
 

@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::slot::{Line, Role};
+use crate::auth::AuthError;
 use crate::auth::addresses::Over;
 use crate::chat::{self, Opening, Pending};
 use crate::conn::{Phase, Received};
@@ -228,6 +229,8 @@ impl Core {
             | Ticket::Gate(_)
             | Ticket::Ready(_)
             | Ticket::Presence { .. }
+            | Ticket::Lease
+            | Ticket::Revocations
             | Ticket::Nobody => {}
         }
     }
@@ -254,6 +257,12 @@ impl Core {
             }
         };
         let Role::Knocking { pending, .. } = line.role else { return };
+        // Meanwhile the token may have been revoked, and sessions closed that it opened: this is none of them yet.
+        if self.node.gate.verifier.revocations().revokes(knock.user, knock.stamp) {
+            self.leave_pending(key, line);
+            let refusal = Refusal::unauthenticated(AuthError::Revoked);
+            return self.refuse(key, line, &refusal, knock.closes.then_some(knock.accept));
+        }
         let me = self.here(key);
         let opened = self.node.directory.open(&card, me);
         if let Some(oldest) = opened.evict {
@@ -269,6 +278,7 @@ impl Core {
             endpoint: knock.endpoint,
             v1: knock.is_v1,
             expires_at: knock.expires_at,
+            stamp: knock.stamp,
             connection_id: &connection_id,
             since: knock.since.first().filter(|(id, _)| id.is_none()).map(|(_, seq)| *seq),
             pending,

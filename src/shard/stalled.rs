@@ -60,14 +60,14 @@ impl Stalled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{ConnRef, ShardId, UserId};
+    use crate::ids::{ConnRef, NodeId, ShardId, UserId};
     use crate::store::Request;
     use crate::worker::{Ticket, queues_of};
 
     fn job(user: i64) -> Job {
         let key = ConnKey { index: user as u32, generation: 0 };
         let from = Some(ConnRef { shard: ShardId(0), key });
-        let request = Request::SetPresence { user: UserId(user), is_online: true };
+        let request = Request::SetPresence { user: UserId(user), is_online: true, node: NodeId(1) };
         Job { request, from, ticket: Ticket::Nobody }
     }
 

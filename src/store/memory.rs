@@ -5,6 +5,7 @@
 
 mod missed;
 mod people;
+mod presence;
 mod read;
 mod state;
 mod write;
@@ -41,7 +42,10 @@ impl MemoryStore {
 
     /// Takes every user offline, as after the death of the process that had them online.
     pub fn reset_presence(&self) {
-        for user in self.state.lock().users.values_mut() {
+        let mut state = self.state.lock();
+        state.presence.clear();
+        state.nodes.clear();
+        for user in state.users.values_mut() {
             user.is_online = false;
         }
     }
@@ -112,9 +116,9 @@ impl Store for MemoryStore {
         Ok(self.state.lock().settle(batch, at))
     }
 
-    fn read(&mut self, request: &Request, _: Timestamp) -> Outcome {
+    fn read(&mut self, request: &Request, now: Timestamp) -> Outcome {
         match request.lane() {
-            Lane::Read => Ok(self.state.lock().answer(request)?),
+            Lane::Read => Ok(self.state.lock().answer(request, now)?),
             Lane::Write => Err(Failure::Store(StoreError {
                 kind: StoreErrorKind::Internal,
                 detail: "a write was asked of a reader".to_owned(),

@@ -18,6 +18,7 @@ pub(in crate::store) mod connection;
 mod conversations;
 mod error;
 mod history;
+mod leases;
 mod likes;
 mod locks;
 mod matches;
@@ -26,6 +27,7 @@ mod people;
 mod presence;
 mod receipts;
 mod requests;
+mod revocations;
 mod session;
 mod settle;
 mod tls;
@@ -132,7 +134,7 @@ impl Store for PostgresStore {
 
     fn read(&mut self, request: &Request, now: Timestamp) -> Outcome {
         let ask = |store: &mut Self| {
-            store.with_session(Some(now), |session| match requests::answer(session, request) {
+            store.with_session(Some(now), |session| match requests::answer(session, request, now) {
                 Err(Failure::Store(error)) => Err(error),
                 outcome => Ok(outcome),
             })

@@ -16,8 +16,10 @@ mod likes;
 mod matches;
 mod missed;
 mod people;
+mod presence;
 mod query;
 mod receipts;
+mod revocations;
 mod settle;
 mod values;
 
@@ -53,9 +55,14 @@ impl SqliteStore {
     ///
     /// As [`Store::commit`].
     pub fn reset_presence(&mut self) -> Result<(), StoreError> {
-        self.connection
-            .execute("UPDATE accounts_user SET is_online = 0 WHERE is_online = 1", [])?;
-        Ok(())
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(
+            "UPDATE accounts_user SET is_online = 0 WHERE is_online = 1;
+             DELETE FROM fortifun_presence;
+             DELETE FROM fortifun_node",
+        )?;
+        Ok(transaction.commit()?)
     }
 }
 
@@ -85,10 +92,10 @@ impl Store for SqliteStore {
         settle::settle(&transaction, batch, at)
     }
 
-    fn read(&mut self, request: &Request, _: Timestamp) -> Outcome {
+    fn read(&mut self, request: &Request, now: Timestamp) -> Outcome {
         // One snapshot for all statements of the answer.
         let transaction = self.connection.transaction().map_err(StoreError::from)?;
-        answer(&transaction, request)
+        answer(&transaction, request, now)
     }
 
     fn ping(&mut self) -> Result<(), StoreError> {
@@ -134,18 +141,22 @@ fn carry_out(connection: &Connection, request: &Request, now: Timestamp) -> Outc
         Request::Leave { conversation, user } => {
             conversations::leave(connection, *conversation, *user)
         }
-        Request::SetPresence { user, is_online } => {
-            people::set_presence(connection, *user, *is_online, now)
+        Request::SetPresence { user, is_online, node } => {
+            presence::set(connection, *user, *is_online, *node, now)
         }
+        Request::Lease { node, lease_s, reap } => {
+            presence::lease(connection, *node, *lease_s, *reap, now)
+        }
+        Request::Revoke { revoked, until } => revocations::revoke(connection, revoked, *until, now),
         Request::AddUser { username, first_name, last_name } => {
             people::add_user(connection, username, first_name, last_name, now)
         }
-        read => answer(connection, read),
+        read => answer(connection, read, now),
     }
 }
 
 /// Answers one request of [`Lane::Read`].
-fn answer(connection: &Connection, request: &Request) -> Outcome {
+fn answer(connection: &Connection, request: &Request, now: Timestamp) -> Outcome {
     match request {
         Request::Admit { user, conversation } => people::admit(connection, *user, *conversation),
         Request::MaySpeak { user, conversation } => {
@@ -169,6 +180,7 @@ fn answer(connection: &Connection, request: &Request) -> Outcome {
         }
         Request::Ping => Ok(Reply::Done),
         Request::FindUser { username } => people::find(connection, username),
+        Request::Revocations { after } => revocations::after(connection, *after, now),
         Request::Standings { conversations } => missed::standings(connection, conversations),
         Request::Since { users, since, after, limit } => {
             missed::since(connection, users, *since, *after, *limit)
@@ -183,7 +195,9 @@ fn answer(connection: &Connection, request: &Request) -> Outcome {
         | Request::Open { .. }
         | Request::Leave { .. }
         | Request::SetPresence { .. }
-        | Request::AddUser { .. } => Err(Failure::Store(StoreError {
+        | Request::AddUser { .. }
+        | Request::Lease { .. }
+        | Request::Revoke { .. } => Err(Failure::Store(StoreError {
             kind: StoreErrorKind::Internal,
             detail: "a write was asked of a reader".to_owned(),
         })),

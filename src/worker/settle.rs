@@ -132,7 +132,7 @@ impl Worker {
                 self.count(Settlement::NotStored, asked.saturating_sub(stored));
                 (self.around.report)(None);
             }
-            Err(error) => self.failed(error),
+            Err(error) => self.failed(error, requests),
         }
         found
     }

@@ -23,6 +23,7 @@ mod limits;
 mod matching;
 mod ops;
 mod rest;
+mod revoke;
 mod support;
 
 use support::server::Over;

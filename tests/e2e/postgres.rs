@@ -21,6 +21,7 @@ mod crash;
 mod drain;
 mod matching;
 mod rest;
+mod revoke;
 mod support;
 
 #[path = "postgres/absent.rs"]
@@ -29,6 +30,8 @@ mod absent;
 mod killed;
 #[path = "postgres/mouth.rs"]
 mod mouth;
+#[path = "postgres/nodes.rs"]
+mod nodes;
 #[path = "postgres/twins.rs"]
 mod twins;
 

@@ -16,6 +16,8 @@ mod batches;
 mod conversations;
 #[path = "store/crowd.rs"]
 mod crowd;
+#[path = "store/leases.rs"]
+mod leases;
 #[path = "store/likes.rs"]
 mod likes;
 #[path = "store/messages.rs"]
@@ -24,6 +26,8 @@ mod messages;
 mod missed;
 #[path = "store/people.rs"]
 mod people;
+#[path = "store/revocations.rs"]
+mod revocations;
 #[path = "store/settle.rs"]
 mod settle;
 #[path = "store/world.rs"]
@@ -37,10 +41,12 @@ fn suite(make: &dyn Fn() -> World) {
         batches::RULES,
         conversations::RULES,
         crowd::RULES,
+        leases::RULES,
         likes::RULES,
         messages::RULES,
         missed::RULES,
         people::RULES,
+        revocations::RULES,
         settle::RULES,
     ];
     for (name, rule) in themes.concat() {

@@ -250,6 +250,7 @@ impl Server {
             trusted_proxies: Vec::new(),
             connections_per_shard: 1_000,
             metrics: Arc::clone(&metrics),
+            lease_s: 30,
             stage: Stage::default(),
         });
         let shards = (0..).zip(bells).zip(notes).map(|((shard, bell), notes)| {

@@ -195,6 +195,10 @@ fn note(log: &mut Log, request: &Request, reply: &Reply, now: Timestamp, is_lost
             log.is_online.insert(user.id, *is_online);
             None
         }
+        Reply::Lease { offline, .. } => {
+            log.is_online.extend(offline.iter().map(|gone| (gone.user.id, false)));
+            None
+        }
         Reply::Blocked { blocker, blocked, .. } => {
             log.blocked_at.entry((*blocker, *blocked)).or_insert(now);
             None

@@ -120,6 +120,11 @@ impl World {
         for (blocker, blocked) in blocked.into_keys() {
             self.ask(&Request::Unblock { blocker, blocked });
         }
+        if self.rng.chance(500) {
+            // Another node took this one for dead.
+            self.scene.memory.reset_presence();
+            open(&self.scene.log).is_online.clear();
+        }
         self.run_until(begin + 25_000);
         // Now everybody who missed something learns of it.
         let participants = open(&self.scene.log).participants.clone();

@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::chat::publication;
 use crate::model::{Conversation, ConversationId, Match, MatchId, Message, MessageId, Seq, UserId};
-use crate::store::{Made, Opened, Reply};
+use crate::store::{Gone, Made, Opened, Reply};
 use crate::wire::Encoder;
 
 /// The deliveries of `reply`, asked for by [`me`], and whether there is an echo.
@@ -159,19 +159,22 @@ fn whoever_leaves_disbands_the_conversation() {
 
 #[test]
 fn presence_goes_to_who_watches_and_to_the_conversations() {
-    let reply = Reply::Presence {
+    let reply = |is_changed| Reply::Presence {
         user: card(UserId(2)),
         is_online: false,
+        is_changed,
         at: START,
         conversations: vec![HERE],
     };
-    check(
-        &reply,
-        &[
-            "presence_2 UserStatus: user_status 2 offline (sheddable)",
-            "chat_456 Conversation: user_status 2 offline (sheddable)",
-        ],
-    );
+    let told = [
+        "presence_2 UserStatus: user_status 2 offline (sheddable)",
+        "chat_456 Conversation: user_status 2 offline (sheddable)",
+    ];
+    check(&reply(true), &told);
+    check(&reply(false), &[]);
+    let gone = Gone { user: card(UserId(2)), at: START, conversations: vec![HERE] };
+    let offline = vec![gone];
+    check(&Reply::Lease { was_held: true, offline, has_more: false }, &told);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::auth::{Rate, Verifier, jwt};
+use crate::auth::{Rate, Stamp, Verifier, jwt};
 use crate::channel::{Delivery, Payload};
 use crate::chat::{Admit, ChatLimits, Ctx, Directory, Effect, Opening, Pending, Session, Then};
 use crate::chat::{busy, close, complete, handle, on_control, on_deadline, on_gap, open, refuse};
@@ -113,6 +113,7 @@ pub(super) fn opening(endpoint: Endpoint) -> Opening<'static> {
         endpoint,
         v1: true,
         expires_at: START.plus_ms(TTL_S * 1_000),
+        stamp: Stamp::default(),
         connection_id: "c1",
         since: None,
         pending: Pending::default(),
@@ -126,7 +127,7 @@ impl World {
             session: Session::new(
                 opening.user,
                 opening.endpoint,
-                opening.expires_at,
+                (opening.expires_at, opening.stamp),
                 opening.v1,
                 crate::chat::place::Place::live(Seq(0)),
             ),

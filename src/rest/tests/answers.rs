@@ -98,8 +98,13 @@ fn every_reply_is_answered_as_the_contract_says() {
 fn a_reply_of_another_question_is_our_fault() {
     for (method, path) in QUESTIONS {
         let then = World::unlimited().question(method, path, BODY).1;
-        let other =
-            Reply::Presence { user: card(1), is_online: true, at: NOW, conversations: Vec::new() };
+        let other = Reply::Presence {
+            user: card(1),
+            is_online: true,
+            is_changed: true,
+            at: NOW,
+            conversations: Vec::new(),
+        };
         check_problem(&World::unlimited().complete(then, Ok(other)), 500, "internal");
     }
     let response = answer("GET", "/api/v1/conversations/4/", Reply::Conversations(Vec::new()));

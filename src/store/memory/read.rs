@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 impl State {
     /// Answers one request of [`crate::store::Lane::Read`].
-    pub(super) fn answer(&self, request: &Request) -> Result<Reply, Refused> {
+    pub(super) fn answer(&self, request: &Request, now: Timestamp) -> Result<Reply, Refused> {
         match request {
             Request::Admit { user, conversation } => self.admit(*user, *conversation),
             Request::MaySpeak { user, conversation } => {
@@ -35,6 +35,7 @@ impl State {
                 let id = self.names.get(username.as_str()).ok_or(Refused::UserNotFound)?;
                 Ok(Reply::UserAdded(self.active(*id)?))
             }
+            Request::Revocations { after } => Ok(Reply::Revocations(self.revocations(*after, now))),
             Request::Standings { conversations } => {
                 Ok(Reply::Standings(self.standings(conversations)))
             }

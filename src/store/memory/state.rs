@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::limits::ATTACHMENT_CHARS_MAX;
+use crate::limits::{ATTACHMENT_CHARS_MAX, JTI_BYTES_MAX};
 use crate::model::{
-    Card, Conversation, ConversationId, MatchId, Message, MessageId, Refused, Seq, UserId,
+    Card, Conversation, ConversationId, MatchId, Message, MessageId, NodeId, Refused, Revocation,
+    Revoked, Seq, UserId,
 };
 use crate::store::{Request, Status};
 use crate::time::Timestamp;
@@ -29,6 +30,12 @@ pub(super) struct State {
     pub(super) reads: BTreeSet<(MessageId, UserId)>,
     /// By both users, the smaller id first.
     pub(super) matches: BTreeMap<(UserId, UserId), Pairing>,
+    pub(super) nodes: BTreeMap<NodeId, Lease>,
+    /// Who is here, and where.
+    pub(super) presence: BTreeSet<(UserId, NodeId)>,
+    /// By id.
+    pub(super) revocations: Vec<Revocation>,
+    pub(super) last_revocation: i64,
 }
 
 /// A row of `accounts_user`.
@@ -75,6 +82,14 @@ pub(super) struct Pairing {
     pub(super) is_active: bool,
 }
 
+/// A row of `fortifun_node`.
+#[derive(Clone, Copy)]
+pub(super) struct Lease {
+    /// True exactly when the node asked for it.
+    pub(super) is_held: bool,
+    pub(super) expires_at: Timestamp,
+}
+
 /// True exactly when a database would refuse to store what `request` holds.
 pub(super) fn is_too_wide(request: &Request) -> bool {
     let over = |text: &str, most| text.chars().count() > most;
@@ -85,6 +100,9 @@ pub(super) fn is_too_wide(request: &Request) -> bool {
         Request::AddUser { username, first_name, last_name } => {
             username.is_empty()
                 || [username, first_name, last_name].iter().any(|name| over(name, NAME_CHARS_MAX))
+        }
+        Request::Revoke { revoked: Revoked::Token(jti), .. } => {
+            !(1..=JTI_BYTES_MAX).contains(&jti.len())
         }
         _ => false,
     }

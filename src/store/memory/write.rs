@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::{Post, State, Talk, is_too_wide};
-use crate::model::{Card, ConversationId, Message, MessageId, Refused, UserId};
+use crate::model::{ConversationId, Message, MessageId, Refused, UserId};
 use crate::store::{Failure, Opened, Reply, Request, StoreError, StoreErrorKind};
 use crate::time::Timestamp;
 
@@ -48,10 +48,15 @@ impl State {
                 self.open(*creator, *participant, content, client_id.as_deref(), now)?
             }
             Request::Leave { conversation, user } => self.leave(*conversation, *user)?,
-            Request::SetPresence { user, is_online } => {
-                self.set_presence(*user, *is_online, now)?
+            Request::SetPresence { user, is_online, node } => {
+                self.set_presence(*user, *is_online, *node, now)?
             }
-            read => self.answer(read)?,
+            Request::Lease { node, lease_s, reap } => self.lease(*node, *lease_s, *reap, now),
+            Request::Revoke { revoked, until } => {
+                fits(is_too_wide(request))?;
+                self.revoke(revoked, *until, now)?
+            }
+            read => self.answer(read, now)?,
         };
         Ok(reply)
     }
@@ -208,24 +213,6 @@ impl State {
         self.readable(user, conversation)?;
         self.talks.get_mut(&conversation).expect("readable").is_active = false;
         Ok(Reply::Left { conversation })
-    }
-
-    fn set_presence(
-        &mut self,
-        id: UserId,
-        is_online: bool,
-        now: Timestamp,
-    ) -> Result<Reply, Refused> {
-        let user = self.users.get_mut(&id).ok_or(Refused::UserNotFound)?;
-        user.is_online = is_online;
-        user.last_activity = Some(now);
-        let card: Card = self.card(id);
-        let conversations = self
-            .active_talks(id)
-            .filter(|(_, talk)| !self.is_silent_in(id, talk))
-            .map(|(id, _)| id)
-            .collect();
-        Ok(Reply::Presence { user: card, is_online, at: now, conversations })
     }
 }
 

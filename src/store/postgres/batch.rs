@@ -4,6 +4,7 @@
 //! presence are gathered into one set each: they do not get in each other's way but for what [`Step`] says.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use crate::model::{ConversationId, UserId};
 use crate::store::Request;
@@ -16,7 +17,7 @@ pub(super) enum Step {
     /// Receipts, none twice of the same reader in the same conversation. They come after the messages of their segment, though
     /// some were asked for before: those must not know the messages, and a repeat among the messages tells what they marked.
     Receipts(Vec<usize>),
-    /// Who is here.
+    /// Who is here, no user twice.
     Presence(Vec<usize>),
     /// A barrier: any other request.
     Alone(usize),
@@ -30,9 +31,9 @@ pub(super) fn plan(batch: &[Request]) -> Vec<Step> {
         match request {
             Request::Append { .. } => segment.appends.push(place),
             Request::MarkRead { conversation, reader, .. } => {
-                segment.receipt(place, (*conversation, *reader));
+                segment.receipts.push(place, (*conversation, *reader));
             }
-            Request::SetPresence { .. } => segment.presence.push(place),
+            Request::SetPresence { user, .. } => segment.presence.push(place, *user),
             _ => {
                 segment.close(&mut steps);
                 steps.push(Step::Alone(place));
@@ -47,14 +48,30 @@ pub(super) fn plan(batch: &[Request]) -> Vec<Step> {
 #[derive(Default)]
 struct Segment {
     appends: Vec<usize>,
-    /// By how many receipts of the same reader and conversation came before.
+    receipts: Rounds<(ConversationId, UserId)>,
+    presence: Rounds<UserId>,
+}
+
+/// Places in rounds, each key once a round, in order.
+struct Rounds<K> {
     rounds: Vec<Vec<usize>>,
-    round_of: HashMap<(ConversationId, UserId), usize>,
-    presence: Vec<usize>,
+    /// By how many of the same key came before.
+    round_of: HashMap<K, usize>,
 }
 
 impl Segment {
-    fn receipt(&mut self, place: usize, key: (ConversationId, UserId)) {
+    fn close(&mut self, steps: &mut Vec<Step>) {
+        let Self { appends, receipts, presence } = std::mem::take(self);
+        if !appends.is_empty() {
+            steps.push(Step::Appends(appends));
+        }
+        steps.extend(receipts.rounds.into_iter().map(Step::Receipts));
+        steps.extend(presence.rounds.into_iter().map(Step::Presence));
+    }
+}
+
+impl<K: Hash + Eq> Rounds<K> {
+    fn push(&mut self, place: usize, key: K) {
         let round = self.round_of.entry(key).or_default();
         if *round == self.rounds.len() {
             self.rounds.push(Vec::new());
@@ -62,16 +79,11 @@ impl Segment {
         self.rounds[*round].push(place);
         *round += 1;
     }
+}
 
-    fn close(&mut self, steps: &mut Vec<Step>) {
-        let Self { appends, rounds, presence, .. } = std::mem::take(self);
-        if !appends.is_empty() {
-            steps.push(Step::Appends(appends));
-        }
-        steps.extend(rounds.into_iter().map(Step::Receipts));
-        if !presence.is_empty() {
-            steps.push(Step::Presence(presence));
-        }
+impl<K> Default for Rounds<K> {
+    fn default() -> Self {
+        Self { rounds: Vec::new(), round_of: HashMap::new() }
     }
 }
 
@@ -80,7 +92,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::model::MessageId;
+    use crate::model::{MessageId, NodeId};
 
     fn append(conversation: i64) -> Request {
         Request::Append {
@@ -98,7 +110,7 @@ mod tests {
     }
 
     fn presence(user: i64) -> Request {
-        Request::SetPresence { user: UserId(user), is_online: true }
+        Request::SetPresence { user: UserId(user), is_online: true, node: NodeId(1) }
     }
 
     fn leave(conversation: i64) -> Request {
@@ -113,7 +125,12 @@ mod tests {
             (vec![append(1), append(1)], vec![Appends(vec![0, 1])]),
             (
                 vec![presence(1), mark(1, 1), append(1), mark(1, 2), presence(1), append(2)],
-                vec![Appends(vec![2, 5]), Receipts(vec![1, 3]), Presence(vec![0, 4])],
+                vec![
+                    Appends(vec![2, 5]),
+                    Receipts(vec![1, 3]),
+                    Presence(vec![0]),
+                    Presence(vec![4]),
+                ],
             ),
             (
                 vec![mark(1, 1), mark(1, 1), mark(2, 1), mark(1, 1)],

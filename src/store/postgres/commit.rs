@@ -1,15 +1,12 @@
 //! A batch carried out: the steps of `batch`, in one transaction.
 //!
 //! A batch that is one step is one statement that commits by itself: one round trip. Any other locks the conversations that it
-//! names, by id, in the round trip of its `BEGIN`, and ends with `COMMIT`; where it concerns pairs of users, `locks` says what
-//! comes first.
-
-use std::fmt::Write as _;
+//! names, by id, and then the users who come or go, in the round trip of its `BEGIN`, and ends with `COMMIT`; where it concerns
+//! pairs of users, `locks` says what comes first.
 
 use super::batch::{self, Step};
 use super::session::Session;
 use super::{append, locks, presence, receipts, requests};
-use crate::model::ConversationId;
 use crate::store::{Failure, Outcome, Request, StoreError};
 use crate::time::Timestamp;
 
@@ -21,15 +18,18 @@ pub(super) fn commit(
 ) -> Result<Vec<Outcome>, StoreError> {
     let steps = batch::plan(batch);
     let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.len()];
-    let is_one_statement =
-        matches!(steps.as_slice(), [] | [Step::Appends(_) | Step::Receipts(_) | Step::Presence(_)]);
+    let is_one_statement = match steps.as_slice() {
+        [] | [Step::Appends(_) | Step::Receipts(_)] => true,
+        [Step::Presence(places)] => !presence::needs_locks(batch, places),
+        _ => false,
+    };
     if is_one_statement {
         for step in &steps {
             carry_out(session, batch, step, now, &mut outcomes)?;
         }
     } else {
         if locks::pairs(batch).is_empty() {
-            session.begin(&lock_statement(&locks::conversations(batch)))?;
+            session.begin(&locks::script(batch))?;
         } else {
             session.begin("")?;
             locks::lock(session, batch)?;
@@ -61,17 +61,4 @@ fn carry_out(
             }
         },
     }
-}
-
-/// A statement that locks `conversations`, by id; empty where there are none.
-pub(super) fn lock_statement(conversations: &[ConversationId]) -> String {
-    let Some((first, others)) = conversations.split_first() else {
-        return String::new();
-    };
-    let mut sql = format!("SELECT FROM conversations_conversation WHERE id IN ({}", first.0);
-    for id in others {
-        let _ = write!(sql, ", {}", id.0);
-    }
-    sql.push_str(") ORDER BY id FOR NO KEY UPDATE");
-    sql
 }

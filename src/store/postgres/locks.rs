@@ -6,10 +6,12 @@
 //! what the pair is to each other or makes them a conversation, so that the conversations that they share are known and are
 //! locked with those that the batch names.
 //!
-//! The order is the same everywhere: pairs by key, conversations by id, then participants, then users. Transactions that keep
-//! to it cannot deadlock, and what a statement sees after it waited is what the others left. Django takes no advisory locks:
+//! The order is the same everywhere: pairs by key, conversations by id, then users by id. Participants are changed under the
+//! lock of their conversation alone. Transactions that keep to it cannot deadlock, and what a statement sees after it waited is what the others left. Django takes no advisory locks:
 //! where it makes a pair a conversation between two of these steps, that one is locked late, and a ring, should there be one,
 //! ends as a deadlock, which is tried again.
+
+use std::fmt::Write as _;
 
 use postgres::Row;
 
@@ -32,8 +34,36 @@ const SHARED_BY_PAIRS: &str = concat!(
 const LOCK_CONVERSATIONS: &str = "
     SELECT id FROM conversations_conversation WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
-/// Locks all that `batch` is about: the pairs, then the conversations that it names and those that its pairs share. At most
-/// three statements, whatever the size.
+const LOCK_USERS: &str = "
+    SELECT id FROM accounts_user WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+
+/// Statements that lock the conversations that `batch` names and then those who come or go, each by id; empty where there are
+/// none. For a batch without pairs.
+pub(super) fn script(batch: &[Request]) -> String {
+    let named = conversations(batch).into_iter().map(|id| id.0);
+    let mut sql = statement("conversations_conversation", named);
+    sql.push_str(&statement("accounts_user", users(batch).into_iter().map(|id| id.0)));
+    sql
+}
+
+/// A statement that locks the rows `ids` of `table` in their order, which is ascending; empty where there are none.
+pub(super) fn statement(table: &str, ids: impl IntoIterator<Item = i64>) -> String {
+    let mut sql = String::new();
+    for id in ids {
+        if sql.is_empty() {
+            let _ = write!(sql, "SELECT FROM {table} WHERE id IN ({id}");
+        } else {
+            let _ = write!(sql, ", {id}");
+        }
+    }
+    if !sql.is_empty() {
+        sql.push_str(") ORDER BY id FOR NO KEY UPDATE;");
+    }
+    sql
+}
+
+/// Locks all that `batch` is about: the pairs, then the conversations that it names and those that its pairs share, then those
+/// who come or go. At most four statements, whatever the size.
 ///
 /// Each pair is one lock of the server's shared table until the transaction ends (`max_locks_per_transaction`).
 pub(super) fn lock(session: &mut Session, batch: &[Request]) -> Result<(), StoreError> {
@@ -52,6 +82,10 @@ pub(super) fn lock(session: &mut Session, batch: &[Request]) -> Result<(), Store
     if !ids.is_empty() {
         session.run(LOCK_CONVERSATIONS, &[&ids])?;
     }
+    let users = users(batch);
+    if !users.is_empty() {
+        session.run(LOCK_USERS, &[&users])?;
+    }
     Ok(())
 }
 
@@ -69,6 +103,18 @@ pub(super) fn conversations(batch: &[Request]) -> Vec<ConversationId> {
         Request::Append { conversation, .. }
         | Request::MarkRead { conversation, .. }
         | Request::Leave { conversation, .. } => Some(*conversation),
+        _ => None,
+    };
+    let mut ids: Vec<_> = batch.iter().filter_map(named).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Those who come or go by `batch`, ascending, each once.
+fn users(batch: &[Request]) -> Vec<UserId> {
+    let named = |request: &Request| match request {
+        Request::SetPresence { user, .. } => Some(*user),
         _ => None,
     };
     let mut ids: Vec<_> = batch.iter().filter_map(named).collect();

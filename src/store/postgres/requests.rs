@@ -1,7 +1,7 @@
 //! Requests carried out one by one, and what a batch of them locks.
 
 use super::session::Session;
-use super::{access, conversations, history, likes, matches, missed, people};
+use super::{access, conversations, history, leases, likes, matches, missed, people, revocations};
 use crate::store::{Failure, Outcome, Reply, Request, StoreError, StoreErrorKind};
 use crate::time::Timestamp;
 
@@ -30,13 +30,17 @@ pub(super) fn carry_out(session: &mut Session, request: &Request, now: Timestamp
         Request::AddUser { username, first_name, last_name } => {
             people::add_user(session, username, first_name, last_name, now)
         }
-        read => answer(session, read),
+        Request::Lease { node, lease_s, reap } => {
+            leases::lease(session, *node, *lease_s, *reap, now)
+        }
+        Request::Revoke { revoked, until } => revocations::revoke(session, revoked, *until, now),
+        read => answer(session, read, now),
     }
 }
 
 /// Answers one request of [`crate::store::Lane::Read`], outside of a transaction: where several statements answer it, what
 /// the first saw bounds the others.
-pub(super) fn answer(session: &mut Session, request: &Request) -> Outcome {
+pub(super) fn answer(session: &mut Session, request: &Request, now: Timestamp) -> Outcome {
     match request {
         Request::Admit { user, conversation } => people::admit(session, *user, *conversation),
         Request::MaySpeak { user, conversation } => {
@@ -61,6 +65,7 @@ pub(super) fn answer(session: &mut Session, request: &Request) -> Outcome {
             Ok(Reply::Done)
         }
         Request::FindUser { username } => people::find(session, username),
+        Request::Revocations { after } => revocations::after(session, *after, now),
         Request::Standings { conversations } => missed::standings(session, conversations),
         Request::Since { users, since, after, limit } => {
             missed::since(session, users, *since, *after, *limit)
@@ -75,7 +80,9 @@ pub(super) fn answer(session: &mut Session, request: &Request) -> Outcome {
         | Request::Open { .. }
         | Request::Leave { .. }
         | Request::SetPresence { .. }
-        | Request::AddUser { .. } => Err(Failure::Store(StoreError {
+        | Request::AddUser { .. }
+        | Request::Lease { .. }
+        | Request::Revoke { .. } => Err(Failure::Store(StoreError {
             kind: StoreErrorKind::Internal,
             detail: "a write was asked of a reader".to_owned(),
         })),

@@ -2,7 +2,7 @@
 
 use postgres::Row;
 
-use crate::model::{Card, Message};
+use crate::model::{Card, ConversationId, Message};
 use crate::store::Status;
 
 /// A user's card, `CARD_COLUMNS` columns of the table called `$user`.
@@ -68,6 +68,46 @@ macro_rules! shared_by {
     };
 }
 
+/// Users that are rows of `$user`, and whoever is told of their presence: `TOLD_COLUMNS` columns, then `$more`. Told are the
+/// active conversations without a block either way.
+macro_rules! told {
+    ($user:literal, $more:literal) => {
+        concat!(
+            "SELECT ",
+            card_columns!($user),
+            ",
+    ARRAY(SELECT p.conversation_id
+          FROM conversations_conversation_participants p
+          WHERE p.user_id = ",
+            $user,
+            ".id
+            AND EXISTS (SELECT FROM conversations_conversation c
+                        WHERE c.id = p.conversation_id AND c.is_active)
+            AND NOT EXISTS (SELECT FROM conversations_conversation_participants other
+                            WHERE other.conversation_id = p.conversation_id
+                              AND other.user_id = ANY (blocks.users))
+          ORDER BY p.conversation_id)",
+            $more,
+            "
+FROM ",
+            $user,
+            " CROSS JOIN LATERAL (
+    SELECT ARRAY(SELECT b.to_user_id FROM accounts_user_blocked_users b WHERE b.from_user_id = ",
+            $user,
+            ".id
+                 UNION ALL
+                 SELECT b.from_user_id FROM accounts_user_blocked_users b WHERE b.to_user_id = ",
+            $user,
+            ".id)
+           AS users
+    OFFSET 0
+) blocks"
+        )
+    };
+}
+
+/// How many columns `told` begins with.
+pub(super) const TOLD_COLUMNS: usize = 4;
 /// How many columns `status_columns` are.
 pub(super) const STATUS_COLUMNS: usize = 5;
 
@@ -78,6 +118,11 @@ pub(super) fn card(row: &Row, at: usize) -> Card {
         username: row.get::<_, &str>(at + 1).into(),
         profile_picture: row.get::<_, Option<&str>>(at + 2).map(Into::into),
     }
+}
+
+/// Reads what `told` begins with.
+pub(super) fn told(row: &Row) -> (Card, Vec<ConversationId>) {
+    (card(row, 0), row.get(3))
 }
 
 /// Reads `status_columns` from column `at` on.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::session::{Backend, Session};
-use super::{commit, rows};
+use super::{locks, rows};
 use crate::model::{ConversationId, Message, UserId};
 use crate::store::settle::{conversations, pair};
 use crate::store::{Reply, Request, StoreError, StoreErrorKind};
@@ -57,7 +57,8 @@ pub(super) fn settle(
         }
     }
     let conversations = conversations(batch);
-    session.begin(&commit::lock_statement(&conversations))?;
+    let ids = conversations.iter().map(|id| id.0);
+    session.begin(&locks::statement("conversations_conversation", ids))?;
     let found = session.all(STORED, &[&conversations, &at], |row| {
         (rows::message(&row, 0), row.get::<_, Vec<UserId>>(MESSAGE_COLUMNS))
     })?;

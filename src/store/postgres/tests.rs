@@ -2,6 +2,7 @@
 
 mod pairs;
 mod plans;
+mod presence;
 mod scale;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use postgres::Client;
 
 use super::*;
 use crate::config::{Secret, TlsMode};
-use crate::model::{ConversationId, MessageId, UserId};
+use crate::model::{ConversationId, MessageId, NodeId, UserId};
 
 pub(super) const NOW: Timestamp = Timestamp(1_704_067_200_000_000);
 
@@ -201,13 +202,13 @@ fn messages_of_a_batch_are_one_statement_and_a_mixed_batch_is_one_transaction() 
     let outcomes = commit(
         &mut store,
         &[
-            Request::SetPresence { user: UserId(1), is_online: true },
+            Request::SetPresence { user: UserId(1), is_online: true, node: NodeId(1) },
             mark(1, 2, 1),
             mark(1, 1, 3),
             mark(1, 1, 2),
             say(1, 1, Some("a")),
             say(1, 1, None),
-            Request::SetPresence { user: UserId(1), is_online: false },
+            Request::SetPresence { user: UserId(1), is_online: false, node: NodeId(1) },
         ],
     );
     assert!(
@@ -288,7 +289,10 @@ fn users_are_taken_offline_only_where_no_node_is_alive() {
     let database = talks(Postgres::shared(), 1);
     let settings = settings(&database.url());
     let mut node = writer(&database);
-    commit(&mut node, &[Request::SetPresence { user: UserId(1), is_online: true }]);
+    commit(
+        &mut node,
+        &[Request::SetPresence { user: UserId(1), is_online: true, node: NodeId(1) }],
+    );
     let online = || -> i64 {
         let counted = "SELECT count(*) FROM accounts_user WHERE is_online";
         database.connect().query_one(counted, &[]).unwrap().get(0)

@@ -1,11 +1,11 @@
-//! Ids and times as Postgres's `bigint` and `timestamptz`.
+//! Ids and times as Postgres's `bigint` and `timestamptz`, names of nodes as its `uuid`.
 
 use std::error::Error;
 
 use postgres::types::private::BytesMut;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-use crate::model::{ConversationId, MatchId, MessageId, Seq, UserId};
+use crate::model::{ConversationId, MatchId, MessageId, NodeId, Seq, UserId};
 use crate::time::Timestamp;
 
 /// 2000-01-01T00:00:00Z, where Postgres counts from, µs since 1970.
@@ -58,6 +58,29 @@ impl<'a> FromSql<'a> for Timestamp {
 
     fn accepts(ty: &Type) -> bool {
         *ty == Type::TIMESTAMPTZ
+    }
+}
+
+impl ToSql for NodeId {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.extend_from_slice(&self.0.to_be_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::UUID
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for NodeId {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(u128::from_be_bytes(raw.try_into()?)))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::UUID
     }
 }
 

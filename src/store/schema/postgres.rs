@@ -84,6 +84,18 @@ const POSTGRES: &[Migration<Work>] = &[
         what: "adds active_hour, by whose index a list finds the newest conversations",
         work: Work::Code(activity::run),
     },
+    Migration {
+        id: 9,
+        name: "presence",
+        what: "makes the tables of who is here on which node",
+        work: Work::Script(include_str!("../migrations/postgres/0009_presence.sql")),
+    },
+    Migration {
+        id: 10,
+        name: "revocation",
+        what: "makes the table of tokens that are refused",
+        work: Work::Script(include_str!("../migrations/postgres/0010_revocation.sql")),
+    },
 ];
 
 /// Whether migrations were ever recorded.

@@ -23,6 +23,18 @@ const SQLITE: &[Migration<&str>] = &[
         what: "adds active_hour, by whose index a list finds the newest conversations",
         work: include_str!("../migrations/sqlite/0002_activity.sql"),
     },
+    Migration {
+        id: 3,
+        name: "presence",
+        what: "makes the tables of who is here on which node",
+        work: include_str!("../migrations/sqlite/0003_presence.sql"),
+    },
+    Migration {
+        id: 4,
+        name: "revocation",
+        what: "makes the table of tokens that are refused",
+        work: include_str!("../migrations/sqlite/0004_revocation.sql"),
+    },
 ];
 
 const RECORDS: &str = "CREATE TABLE IF NOT EXISTS fortifun_migration (

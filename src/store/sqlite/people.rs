@@ -1,4 +1,4 @@
-//! Users: added, found, admitted, here or away.
+//! Users: added, found, admitted, watched.
 
 use rusqlite::{Connection, Row, params};
 
@@ -22,24 +22,6 @@ const FIND: &str = concat!(
     card_columns!("u"),
     " FROM accounts_user u WHERE u.username = ?1 AND u.is_active = 1"
 );
-
-const SET_PRESENCE: &str = "
-    UPDATE accounts_user SET is_online = ?2, last_activity = ?3 WHERE id = ?1
-    RETURNING id, username, NULLIF(profile_picture, '')";
-
-const AUDIENCE: &str = "
-    SELECT c.id
-    FROM conversations_conversation_participants p
-    JOIN conversations_conversation c ON c.id = p.conversation_id AND c.is_active = 1
-    WHERE p.user_id = ?1
-      AND NOT EXISTS (
-          SELECT 1 FROM conversations_conversation_participants other
-          WHERE other.conversation_id = c.id
-            AND (EXISTS (SELECT 1 FROM accounts_user_blocked_users b
-                         WHERE b.from_user_id = ?1 AND b.to_user_id = other.user_id)
-              OR EXISTS (SELECT 1 FROM accounts_user_blocked_users b
-                         WHERE b.from_user_id = other.user_id AND b.to_user_id = ?1)))
-    ORDER BY c.id";
 
 const WATCH: &str = concat!(
     "SELECT DISTINCT ",
@@ -78,20 +60,6 @@ pub(super) fn add_user(
 pub(super) fn find(connection: &Connection, username: &str) -> Outcome {
     let card = query::first(connection, FIND, [username], |row| rows::card(row, 0))?;
     Ok(Reply::UserAdded(card.ok_or(Refused::UserNotFound)?))
-}
-
-/// Carries out [`crate::store::Request::SetPresence`].
-pub(super) fn set_presence(
-    connection: &Connection,
-    user: UserId,
-    is_online: bool,
-    now: Timestamp,
-) -> Outcome {
-    let state = params![user, is_online, now];
-    let card = query::first(connection, SET_PRESENCE, state, |row| rows::card(row, 0))?;
-    let card = card.ok_or(Refused::UserNotFound)?;
-    let conversations = query::all(connection, AUDIENCE, [user], |row| row.get(0))?;
-    Ok(Reply::Presence { user: card, is_online, at: now, conversations })
 }
 
 /// Answers [`crate::store::Request::Admit`].

@@ -54,7 +54,7 @@ mod tests {
 
     use rusqlite::StatementStatus;
 
-    use crate::model::{ConversationId, MessageId, Seq, UserId};
+    use crate::model::{ConversationId, MessageId, NodeId, Revoked, Seq, UserId};
     use crate::store::sqlite::{SqliteStore, connection};
     use crate::store::{Lane, Page, Request, Store, schema};
     use crate::time::Timestamp;
@@ -99,7 +99,13 @@ mod tests {
                 content: "hello".to_owned(),
                 client_id: Some("2".to_owned()),
             },
-            Request::SetPresence { user: a, is_online: true },
+            Request::SetPresence { user: a, is_online: true, node: NodeId(1) },
+            Request::SetPresence { user: b, is_online: true, node: NodeId(1) },
+            Request::SetPresence { user: b, is_online: false, node: NodeId(1) },
+            Request::Lease { node: NodeId(1), lease_s: 0, reap: false },
+            Request::Lease { node: NodeId(2), lease_s: 3_600, reap: true },
+            Request::Revoke { revoked: Revoked::User(a), until: Timestamp(4_000_000_000_000_000) },
+            Request::Revocations { after: 0 },
             Request::Admit { user: a, conversation: Some(conversation) },
             Request::MaySpeak { user: a, conversation },
             Request::Watch { user: a, users: vec![b, c] },

@@ -1,9 +1,9 @@
-//! Ids and times as SQLite's INTEGER.
+//! Ids and times as SQLite's INTEGER, names of nodes as its BLOB.
 
 use rusqlite::ToSql;
-use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, Value, ValueRef};
 
-use crate::model::{ConversationId, MatchId, MessageId, Seq, UserId};
+use crate::model::{ConversationId, MatchId, MessageId, NodeId, Seq, UserId};
 use crate::time::Timestamp;
 
 macro_rules! integer {
@@ -20,6 +20,18 @@ macro_rules! integer {
             }
         }
     )+};
+}
+
+impl ToSql for NodeId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Owned(Value::Blob(self.0.to_be_bytes().to_vec())))
+    }
+}
+
+impl FromSql for NodeId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 16]>::column_result(value).map(|bytes| Self(u128::from_be_bytes(bytes)))
+    }
 }
 
 integer!(UserId, ConversationId, MessageId, MatchId, Seq, Timestamp);

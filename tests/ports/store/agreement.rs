@@ -1,6 +1,6 @@
 //! Any requests in any batches: a store answers as the memory store does, and keeps the same rows.
 
-use fortifun_realtime::model::{ConversationId, MessageId, Seq, UserId};
+use fortifun_realtime::model::{ConversationId, MessageId, NodeId, Revoked, Seq, UserId};
 use fortifun_realtime::store::{Page, Request};
 use fortifun_realtime::time::Timestamp;
 use proptest::prelude::*;
@@ -70,6 +70,7 @@ fn everything() -> Vec<Request> {
     let users: Vec<_> = (1..=USERS + 1).map(UserId).collect();
     let conversations: Vec<_> = (1..=6).map(ConversationId).collect();
     let mut requests = vec![
+        Request::Revocations { after: 0 },
         Request::Standings { conversations: conversations.clone() },
         Request::Places { messages: (1..=40).map(MessageId).collect() },
     ];
@@ -143,11 +144,35 @@ fn write() -> impl Strategy<Value = Request> {
         1 => (conversation(), user()).prop_map(
             |(conversation, user)| Request::Leave { conversation, user }
         ),
-        2 => (user(), any::<bool>()).prop_map(
-            |(user, is_online)| Request::SetPresence { user, is_online }
+        4 => (user(), any::<bool>(), node()).prop_map(
+            |(user, is_online, node)| Request::SetPresence { user, is_online, node }
         ),
+        2 => lease(),
+        1 => (revoked(), until()).prop_map(|(revoked, until)| Request::Revoke { revoked, until }),
         1 => "user[1-8]".prop_map(|username| add_user(&username)),
     ]
+}
+
+fn node() -> impl Strategy<Value = NodeId> {
+    prop_oneof![Just(1), Just(1 << 100), Just(u128::MAX)].prop_map(NodeId)
+}
+
+/// Leases that end at once or outlast the history, whichever clock is asked.
+fn lease() -> impl Strategy<Value = Request> {
+    let lease_s = prop_oneof![2 => Just(3_600), 1 => Just(0)];
+    (node(), lease_s, any::<bool>()).prop_map(|(node, lease_s, reap)| Request::Lease {
+        node,
+        lease_s,
+        reap,
+    })
+}
+
+fn revoked() -> impl Strategy<Value = Revoked> {
+    prop_oneof![user().prop_map(Revoked::User), "[a-c]".prop_map(|jti| Revoked::Token(jti.into()))]
+}
+
+fn until() -> impl Strategy<Value = Timestamp> {
+    (0..60i64).prop_map(|seconds| BEGINNING.plus_ms(seconds * 1_000))
 }
 
 /// What breaks a constraint, unless it is refused before.
@@ -191,6 +216,7 @@ fn read() -> impl Strategy<Value = Request> {
             limit
         }),
         "user[0-9]".prop_map(|username| Request::FindUser { username }),
+        (0..4i64).prop_map(|after| Request::Revocations { after }),
         prop::collection::vec(conversation(), 0..5)
             .prop_map(|conversations| Request::Standings { conversations }),
         prop::collection::vec(message(), 0..5).prop_map(|messages| Request::Places { messages }),

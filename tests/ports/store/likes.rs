@@ -1,6 +1,6 @@
 //! Likes, the matches they complete, and blocks.
 
-use fortifun_realtime::model::{MatchPage, Refused, UserId};
+use fortifun_realtime::model::{MatchPage, NodeId, Refused, UserId};
 use fortifun_realtime::store::{Reply, Request};
 use fortifun_realtime::time::Timestamp;
 
@@ -215,7 +215,7 @@ fn a_match_shows_the_other_and_where_they_talk(world: &mut World) {
     let (a, b) = world.two();
     world.like(a, b);
     let made = world.like(b, a).unwrap().made;
-    world.reply(&Request::SetPresence { user: b, is_online: true });
+    world.reply(&Request::SetPresence { user: b, is_online: true, node: NodeId(1) });
     let here = world.now;
     let view = world.page(&recent(a, BEGINNING)).results.remove(0);
     assert_eq!((view.id, view.created_at, view.is_active), (made.id, made.created_at, true));

@@ -1,6 +1,6 @@
 //! Users: added, found, admitted, here or away, watched.
 
-use fortifun_realtime::model::{ConversationId, MessageId, Refused, Seq, UserId};
+use fortifun_realtime::model::{ConversationId, MessageId, NodeId, Refused, Seq, UserId};
 use fortifun_realtime::store::{Admission, Page, Reply, Request, Status};
 
 use super::world::{World, add_user};
@@ -32,8 +32,8 @@ impl World {
     }
 
     fn presence(&mut self, user: UserId, is_online: bool) -> Vec<ConversationId> {
-        match self.reply(&Request::SetPresence { user, is_online }) {
-            Reply::Presence { user: card, is_online: online, at, conversations } => {
+        match self.reply(&Request::SetPresence { user, is_online, node: NodeId(1) }) {
+            Reply::Presence { user: card, is_online: online, at, conversations, .. } => {
                 assert_eq!((card.id, online, at), (user, is_online, self.now));
                 conversations
             }
@@ -148,7 +148,7 @@ fn presence_is_kept_and_told_to_active_conversations(world: &mut World) {
     assert_eq!(world.presence(a, false), [second]);
     assert_eq!(world.presence(b, true), []);
     assert_eq!(world.presence(d, true), []);
-    let request = Request::SetPresence { user: UserId(99), is_online: true };
+    let request = Request::SetPresence { user: UserId(99), is_online: true, node: NodeId(1) };
     assert_eq!(world.refusal(&request), Refused::UserNotFound);
     world.backdoor.deactivate(a);
     assert_eq!(world.presence(a, false), [second]);

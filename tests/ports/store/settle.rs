@@ -1,6 +1,6 @@
 //! What was stored of a batch whose end was not told.
 
-use fortifun_realtime::model::{ConversationId, UserId};
+use fortifun_realtime::model::{ConversationId, NodeId, UserId};
 use fortifun_realtime::store::{Reply, Request};
 use fortifun_realtime::time::Timestamp;
 
@@ -117,7 +117,7 @@ fn of_other_requests_nothing_is_said(world: &mut World) {
         open(b, a, None),
         append(talk, a, "hello"),
         Request::Block { blocker: a, blocked: b },
-        Request::SetPresence { user: a, is_online: true },
+        Request::SetPresence { user: a, is_online: true, node: NodeId(1) },
     ];
     world.commit(&batch).unwrap();
     let found = world.settle(&batch, world.now);

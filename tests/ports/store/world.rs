@@ -106,7 +106,8 @@ impl PostgresGround {
             .batch_execute(
                 "TRUNCATE accounts_user, accounts_user_blocked_users, accounts_user_liked_users,
                      conversations_conversation, conversations_conversation_participants,
-                     conversations_message, conversations_messageread, matching_match
+                     conversations_message, conversations_messageread, matching_match,
+                     fortifun_node, fortifun_presence, fortifun_revocation
                  RESTART IDENTITY CASCADE",
             )
             .unwrap();
@@ -454,8 +455,9 @@ impl Backdoor for PostgresDatabase {
 
     fn reset_presence(&self) {
         // The store's own way leaves users alone while any connection of a node lives, as one does here.
-        let sql = "UPDATE accounts_user SET is_online = false WHERE is_online";
-        self.0.borrow_mut().execute(sql, &[]).unwrap();
+        let sql = "UPDATE accounts_user SET is_online = false WHERE is_online;
+                   TRUNCATE fortifun_node, fortifun_presence";
+        self.0.borrow_mut().batch_execute(sql).unwrap();
     }
 
     fn rewind(&self) {
@@ -464,6 +466,7 @@ impl Backdoor for PostgresDatabase {
             "conversations_conversation",
             "conversations_message",
             "matching_match",
+            "fortifun_revocation",
         ] {
             let sql = format!(
                 "SELECT setval(pg_get_serial_sequence('{table}', 'id'),

@@ -51,7 +51,8 @@ impl Device {
 
     /// After the storm: what is missing is asked for again, and otherwise nothing happens.
     fn act_calmly(&mut self, scene: &Scene) {
-        if !self.resume_broken(scene) && self.rng.chance(100) {
+        // What is said at the very end would not be answered before it.
+        if !self.resume_broken(scene) && self.rng.chance(100) && !scene.was_calm_for(38_000) {
             self.say_again(scene);
         }
     }

@@ -1,7 +1,7 @@
 //! No statement reads a table from end to end.
 
 use super::*;
-use crate::model::Seq;
+use crate::model::{Revoked, Seq};
 use crate::store::Page;
 use crate::store::postgres::session::seen;
 
@@ -27,7 +27,13 @@ const PEOPLE: &str = "
     INSERT INTO matching_match (created_at, is_active, user1_id, user2_id)
     SELECT now() - n * interval '1 minute', n % 20 <> 0, a, b
     FROM (SELECT n, 1 + n * n % 10000 AS a, 10001 + n * 7 % 9999 AS b
-          FROM generate_series(1::bigint, 40000) n) two ON CONFLICT DO NOTHING";
+          FROM generate_series(1::bigint, 40000) n) two ON CONFLICT DO NOTHING;
+    INSERT INTO fortifun_node (id, is_held, expires_at)
+    SELECT gen_random_uuid(), true, now() + n * interval '1 second' FROM generate_series(60, 1060) n;
+    INSERT INTO fortifun_presence (user_id, node)
+    SELECT n, id FROM generate_series(1, 20000) n, (SELECT id FROM fortifun_node LIMIT 2) node;
+    INSERT INTO fortifun_revocation (user_id, at, until)
+    SELECT n, now(), now() + n * interval '1 hour' FROM generate_series(1, 5000) n";
 
 /// `$own` conversations of user 1 and others up to 50,000, of 4 messages each. Users 11,001 to 13,000 have twenty each, a
 /// sixteenth of them used within the last minute, a sixth within the last hour.
@@ -90,7 +96,13 @@ fn requests() -> Vec<Request> {
         mark(1, 2, 2),
         open(c),
         open(c),
-        Request::SetPresence { user: a, is_online: true },
+        Request::SetPresence { user: a, is_online: true, node: NodeId(1) },
+        Request::SetPresence { user: b, is_online: true, node: NodeId(1) },
+        Request::SetPresence { user: b, is_online: false, node: NodeId(1) },
+        Request::Lease { node: NodeId(1), lease_s: 0, reap: false },
+        Request::Lease { node: NodeId(2), lease_s: 3_600, reap: true },
+        Request::Revoke { revoked: Revoked::User(a), until: Timestamp(4_000_000_000_000_000) },
+        Request::Revocations { after: 0 },
         Request::Admit { user: a, conversation: Some(conversation) },
         Request::Admit { user: a, conversation: None },
         Request::MaySpeak { user: a, conversation },
