@@ -72,3 +72,53 @@ impl Sweep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::channel::redis::hub::Origin;
+    use crate::channel::redis::world::{World, message};
+    use crate::ids::{ConversationId, ShardId};
+    use crate::limits::{BUS_EARLY_MS, BUS_LINGER_MS};
+    use crate::model::Group;
+
+    const ROOM: ConversationId = ConversationId(7);
+    const ROOM_GROUP: Group = Group::Conversation(ROOM);
+
+    /// Looks again and again, for ten seconds.
+    #[track_caller]
+    fn comes_true(is_so: impl Fn() -> bool) {
+        let is_so = (0..2_000).any(|_| {
+            std::thread::park_timeout(Duration::from_millis(5));
+            is_so()
+        });
+        assert!(is_so);
+    }
+
+    #[test]
+    fn the_thread_ends_each_wait_and_then_itself() {
+        let world = World::new();
+        let hub = Arc::clone(&world.hub);
+        let thread = std::thread::spawn(move || run(&hub));
+        world.hub.join(ROOM_GROUP, ShardId(0));
+        for seq in [1, 3] {
+            let message = Arc::new(message(ROOM_GROUP, ROOM, seq));
+            world.hub.deliver(message, true, Origin::Bus);
+        }
+        world.skip(BUS_EARLY_MS - 1);
+        world.hub.bell().ring();
+        assert_eq!(world.seqs(), [1]);
+        world.skip(1);
+        world.hub.bell().ring();
+        comes_true(|| world.seqs() == [3]);
+        world.hub.leave(ROOM_GROUP, ShardId(0));
+        world.skip(BUS_LINGER_MS);
+        world.hub.bell().ring();
+        comes_true(|| world.hub.interest().is_empty());
+        world.hub.close();
+        thread.join().unwrap();
+    }
+}

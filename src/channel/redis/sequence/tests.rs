@@ -155,9 +155,54 @@ fn what_came_after_the_store_was_asked_waits_as_long_as_it_would_have() {
     assert_eq!(stage.take(), [1, 2, 3], "5 may be before 4 by a moment");
     stage.arrive(4);
     assert_eq!(stage.take(), [4, 5]);
+    // The same where the store does not know of 6.
+    stage.store = None;
     stage.arrive(7);
     stage.pass(BUS_EARLY_MS);
+    stage.arrive(9);
+    stage.store = Some(vec![5, 7]);
+    stage.answer();
     assert_eq!((stage.take(), stage.asked), (vec![7], 2));
+    stage.pass(BUS_EARLY_MS - 1);
+    assert_eq!((stage.take(), stage.asked), (vec![], 2));
+    stage.pass(1);
+    assert_eq!((stage.take(), stage.asked), (vec![9], 3));
+}
+
+#[test]
+fn what_waits_for_the_store_waits_together() {
+    let mut stage = Stage::new(USER_GROUP);
+    stage.arrive(1);
+    stage.arrive(3);
+    stage.pass(20);
+    stage.arrive(5);
+    stage.pass(BUS_EARLY_MS);
+    assert_eq!((stage.take(), stage.asked), (vec![1], 1), "the time of 5 is not that of 3");
+    stage.pass(BUS_REPAIR_MS);
+    assert_eq!(stage.take(), [3, 5]);
+}
+
+#[test]
+fn a_message_that_comes_while_the_one_before_it_is_sent_is_left_to_its_sender() {
+    let sequence = Sequence::default();
+    sequence.join(USER_GROUP, ShardId(0));
+    let bring = |seq, out: &mut dyn FnMut(i64)| {
+        let arrival = Arrival { conversation: ROOM, seq: Seq(seq), source: Source::Live };
+        let item = item(USER_GROUP, seq);
+        sequence.admit(item, arrival, Mono(1), &mut |_, item| out(seq_of(&item)));
+    };
+    let mut sent = Vec::new();
+    bring(1, &mut |seq| {
+        if seq == 1 {
+            for next in [2, 3] {
+                bring(next, &mut |seq| panic!("{seq} is sent beside 1"));
+            }
+        }
+        sent.push(seq);
+    });
+    assert_eq!(sent, [1, 2, 3]);
+    bring(4, &mut |seq| sent.push(seq));
+    assert_eq!(sent, [1, 2, 3, 4]);
 }
 
 #[test]
@@ -202,6 +247,9 @@ fn a_conversation_that_reached_a_place_does_not_need_what_is_before_it() {
     let out = &mut |_, item: Item| sent.push(seq_of(&item));
     assert_eq!(stage.sequence.reach(ROOM_GROUP, ROOM, Seq(10), out), Some(Seq(8)));
     assert_eq!(sent, [11]);
+    let out = &mut |_, item: Item| panic!("{item:?}");
+    assert_eq!(stage.sequence.reach(ROOM_GROUP, ROOM, Seq(9), out), Some(Seq(11)));
+    assert_eq!(stage.arrive(12), Verdict::Next, "what was read earlier takes nothing back");
 }
 
 #[test]

@@ -171,6 +171,25 @@ fn groups_are_heard_in_bulk() {
     assert_eq!(world.store.asked.load(Ordering::SeqCst), 6);
 }
 
+/// What was said to a user long before they came is not theirs, though another is asked about at the same time.
+#[test]
+fn a_user_is_given_what_was_said_since_they_came() {
+    // Apart by how much, and so in how many questions.
+    for (ms, questions) in [(2_000, 1), (10_000, 2)] {
+        let world = World::new();
+        let mut tend = world.tend();
+        says(&world, 1, 7, 40, 500);
+        says(&world, 2, 8, 40, 500);
+        world.hub.join(user(1), ShardId(0));
+        world.pass(ms);
+        world.hub.join(user(2), ShardId(1));
+        world.hub.heard(&[user(1), user(2)]);
+        world.live(&mut tend, BUS_GATHER_MS + 5);
+        assert_eq!((world.seqs(), world.given(1).len()), (vec![40], 0), "{ms} ms apart");
+        assert_eq!(world.store.asked.load(Ordering::SeqCst), questions, "{ms} ms apart");
+    }
+}
+
 #[test]
 fn a_conversation_is_told_what_was_ordered_meanwhile() {
     let world = World::new();
