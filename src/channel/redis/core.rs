@@ -40,6 +40,9 @@ use inward::Inward;
 use neighbours::Owed;
 use outward::Outward;
 
+/// How far a clock may be set back before scores follow it, microseconds.
+const SET_BACK_US_MAX: i64 = 1_000_000;
+
 /// How long something lasts, and how much fits: Django's settings of the same names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Terms {
@@ -148,14 +151,10 @@ impl Core {
         BUS_IDLE_MS.min(1_000 * u64::from(self.terms.group_expiry_s) / 3)
     }
 
-    /// A score for what is sent now: not before that of what was sent before, though the clock be set back a little.
-    fn later(&self, now: Timestamp) -> Timestamp {
-        const SET_BACK_US_MAX: i64 = 1_000_000;
+    /// The time that gives what is sent now its place in queues: see [`later`].
+    fn score_at(&self, now: Timestamp) -> Timestamp {
         let mut latest = self.latest.lock();
-        if latest.0.saturating_sub(now.0) > SET_BACK_US_MAX {
-            *latest = now;
-        }
-        *latest = now.max(*latest);
+        *latest = later(*latest, now);
         *latest
     }
 
@@ -191,6 +190,12 @@ impl Core {
             Standing::Member | Standing::Read => {}
         }
     }
+}
+
+/// `now`, or `latest` where the clock was set back a little since: what a sender sends lies in its order. After a large step
+/// that would last too long.
+fn later(latest: Timestamp, now: Timestamp) -> Timestamp {
+    if latest.0.saturating_sub(now.0) > SET_BACK_US_MAX { now } else { latest.max(now) }
 }
 
 #[cfg(test)]

@@ -234,3 +234,52 @@ fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
         unread_count: row.get::<_, i64>(5)? as u64,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::store::sqlite::connection::open;
+    use crate::store::{Lane, schema};
+
+    /// User 1 and as many others as conversations, two in each hour.
+    const TALKS: &str = "
+        INSERT INTO accounts_user (id, password, is_superuser, username, first_name, last_name,
+            email, is_staff, is_active, date_joined)
+        SELECT value, '!', 0, 'user' || value, '', '', '', 0, 1, 0
+        FROM user;
+        INSERT INTO conversations_conversation (id, created_at, updated_at, is_active)
+        SELECT value, 0, value * 1800000000, value % 7 > 0 FROM talk;
+        INSERT INTO conversations_conversation_participants (conversation_id, user_id, active_hour)
+        SELECT id, 1, updated_at / 3600000000 FROM conversations_conversation
+        UNION ALL SELECT id, id + 1, updated_at / 3600000000 FROM conversations_conversation";
+
+    /// How many steps SQLite takes to find the newest 20 of so many.
+    fn steps(conversations: u32) -> i32 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db.sqlite3");
+        schema::sqlite::migrate(&path, Timestamp(0), &mut |_| ()).unwrap();
+        let connection = open(&path, Lane::Write).unwrap();
+        for (numbers, end) in [("user", conversations + 1), ("talk", conversations)] {
+            let numbers = format!(
+                "CREATE TEMP TABLE {numbers} AS
+                 WITH RECURSIVE number (value) AS (
+                     SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < {end})
+                 SELECT value FROM number"
+            );
+            connection.execute_batch(&numbers).unwrap();
+        }
+        connection.execute_batch(TALKS).unwrap();
+        let page = params![UserId(1), 20];
+        let list = query::all(&connection, LIST, page, conversation).unwrap();
+        assert_eq!(list.len(), 20);
+        connection.prepare_cached(LIST).unwrap().get_status(StatementStatus::VmStep)
+    }
+
+    #[test]
+    fn a_list_costs_what_it_shows_however_many_there_are() {
+        let (few, many) = (steps(100), steps(4_000));
+        assert!(many < few + few / 4, "{few} steps became {many}");
+    }
+}

@@ -90,7 +90,8 @@ impl Inward {
         }
     }
 
-    /// A message of the queue says itself which of this node's channels it is for, and each is named for its group.
+    /// A message of the queue says itself which of this node's channels it is for, and each is named for its group. So the
+    /// node's digits in it do not say that it is the node's own; nor is it, since a sender leaves itself out.
     fn receive(&self, message: &[u8], now: Timestamp) {
         let hub = &self.core.hub;
         let opened = match hub.envelope().open(message, now) {

@@ -32,6 +32,8 @@ pub(super) struct Outward {
     gap_at: Mono,
     /// Before that, nodes whose queues were full are not told again.
     owed_at: Mono,
+    /// When all is to be done, once the node closes.
+    end: Option<Mono>,
 }
 
 impl Outward {
@@ -49,24 +51,23 @@ impl Outward {
             stale: 0,
             gap_at: Mono::default(),
             owed_at: Mono::default(),
+            end: None,
         }
     }
 
     /// Sends until the node closes, and then what waits; at last leaves all groups. From the close on, that takes
     /// [`BUS_CLOSE_MS`] at most, and an answer's time.
     pub(super) fn run(mut self) {
-        let mut end = None;
-        loop {
+        let end = loop {
             let now = self.core.hub.now();
             if self.core.hub.is_closing() {
-                // The other half is for leaving.
-                let end = *end.get_or_insert(now.mono.plus(BUS_CLOSE_MS / 2));
-                if self.is_done() || now.mono >= end {
-                    break;
+                let end = *self.end.get_or_insert(now.mono.plus(BUS_CLOSE_MS));
+                if self.is_done() || now.mono >= before_leaving(end) {
+                    break end;
                 }
             }
             self.tend(now);
-            self.take(now.mono, end);
+            self.take(now.mono);
             for delivery in std::mem::take(&mut self.taken) {
                 self.publish(&delivery);
             }
@@ -74,8 +75,7 @@ impl Outward {
             self.tell_of_loss(now);
             self.tell_owed(now);
             self.flush();
-        }
-        let end = self.core.hub.now().mono.plus(BUS_CLOSE_MS / 2);
+        };
         for host in 0..self.lanes.len() {
             let queue = (host == self.core.queue_host).then_some(&*self.core.queue_key);
             self.lanes[host].leave_all(queue, end);
@@ -101,8 +101,9 @@ impl Outward {
     }
 
     /// Takes what is there, or waits for something; while no host is there, it is left in the outbox.
-    fn take(&mut self, now: Mono, end: Option<Mono>) {
+    fn take(&mut self, now: Mono) {
         let owed_at = (!self.core.owed.lock().is_empty()).then_some(self.owed_at);
+        let end = self.end.map(before_leaving);
         let next_at =
             self.lanes.iter().map(|lane| lane.next_at(now)).chain(end).chain(owed_at).min();
         let wait_ms = next_at.map_or(BUS_IDLE_MS, |at| at.since(now)).min(BUS_IDLE_MS);
@@ -209,6 +210,11 @@ impl Outward {
             lane.put();
         }
     }
+}
+
+/// When sending ends, and what is left of the time until `end` is for leaving.
+const fn before_leaving(end: Mono) -> Mono {
+    Mono(end.0.saturating_sub(BUS_CLOSE_MS / 2))
 }
 
 /// `node` alone, as a member of the group called `name`.

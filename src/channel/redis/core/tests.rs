@@ -8,14 +8,17 @@ mod world;
 
 use fortifun_fixtures::Redis;
 
+use super::command::{Commands, Scripts};
 use crate::channel::ChannelLayer as _;
 use crate::channel::bus::Format;
 use crate::channel::redis::{Key, Kind, Settings};
 use crate::limits::BUS_CLOSE_MS;
 use crate::metrics::{BusDrop, Counter};
 use crate::model::{Group, UserId};
+use crate::time::Timestamp;
 use world::{
-    Node, add_member, conversation, eventually, members, pause, queued, settings, wall, words_of,
+    Node, PATIENCE, add_member, conversation, eventually, link, members, pause, queued, settings,
+    wall, words_of,
 };
 
 /// Channels of one process of Django's.
@@ -180,7 +183,25 @@ fn members_of_a_dead_node_are_swept_and_no_others() {
 }
 
 #[test]
-fn a_node_has_three_connections_however_many_groups() {
+fn a_node_that_came_back_between_look_and_sweep_keeps_its_members() {
+    let redis = Redis::start();
+    let (mut link, scripts) = (link(&redis), Scripts::default());
+    let mut sweep = || {
+        let mut commands = Commands::new(&scripts);
+        commands.sweep("asgi:group:chat_1", "sign", "member");
+        let answers = link.query(&commands.pipe.get_packed_pipeline(), 1, PATIENCE).unwrap();
+        answers[0].clone()
+    };
+    add_member(&redis, "chat_1", "member");
+    redis.command(&["SET", "sign", "1"]);
+    assert_eq!(sweep(), redis::Value::Int(0));
+    redis.command(&["DEL", "sign"]);
+    assert_eq!(sweep(), redis::Value::Int(1));
+    assert!(members(&redis, "chat_1").is_empty());
+}
+
+#[test]
+fn a_node_has_two_connections_however_many_groups() {
     let redis = Redis::start();
     let before = redis.info("connected_clients");
     let node = Node::start(&settings(&[&redis]));
@@ -228,6 +249,14 @@ fn groups_and_queues_of_several_hosts_are_found_where_the_library_puts_them() {
     for host in &hosts {
         assert!(redis_groups(host) > 20, "groups are spread");
     }
+}
+
+#[test]
+fn scores_follow_a_clock_but_for_a_little_step_back() {
+    let later = |latest, now| super::later(Timestamp(latest), Timestamp(now)).0;
+    assert_eq!(later(0, 5), 5);
+    assert_eq!(later(5_000_000, 4_000_000), 5_000_000);
+    assert_eq!(later(5_000_000, 3_999_999), 3_999_999);
 }
 
 fn redis_groups(redis: &Redis) -> usize {

@@ -1,22 +1,18 @@
 //! Queues that are full.
 
-use std::sync::Arc;
-
 use fortifun_fixtures::Redis;
 
 use super::world::{
-    Node, add_member, conversation, eventually, of_capacity, pause, queued, settings, wall,
-    words_of,
+    Node, PATIENCE, add_member, conversation, eventually, link, of_capacity, pause, queued,
+    settings, wall, words_of,
 };
 use super::{DJANGO, QUEUE};
 use crate::channel::bus::{Envelope, Fields, Format, Fresh, Layer, Recipients, Uniques, read_gap};
-use crate::channel::redis::HostUrl;
 use crate::channel::redis::core::Terms;
 use crate::channel::redis::core::command::{Commands, Scripts, deposited, score};
 use crate::channel::redis::core::deposit::{Deposit, Sealed};
-use crate::channel::redis::link::{Endpoint, Link};
+use crate::channel::redis::link::Link;
 use crate::metrics::{BusDrop, Counter};
-use crate::time::{Mono, Now};
 
 #[test]
 fn what_finds_no_room_is_dropped_and_counted_and_the_first_stay() {
@@ -101,7 +97,8 @@ fn a_queue_that_others_may_have_overflowed_marks_a_gap() {
     assert_eq!(node.count(Counter::BusDropped(BusDrop::Malformed)), 15, "and read");
 }
 
-/// One process after another of channels_redis' way: each message asks for the members, then is put into the queue.
+/// Each message asks for the members, then is put into the queue, as channels_redis does it, and at its pace: that takes a
+/// process of Python a millisecond.
 #[test]
 fn four_senders_of_2000_each_drain_without_loss() {
     const SENDERS: usize = 4;
@@ -109,12 +106,11 @@ fn four_senders_of_2000_each_drain_without_loss() {
     let redis = Redis::start();
     let node = Node::start(&settings(&[&redis]));
     node.join(conversation(1), &redis);
-    let endpoint = Endpoint::parse(&HostUrl(redis.url()), None).unwrap();
     let lost: usize = std::thread::scope(|scope| {
         let senders: Vec<_> = (0..SENDERS)
             .map(|sender| {
-                let endpoint = endpoint.clone();
-                scope.spawn(move || send(&endpoint, sender as u8, EACH))
+                let link = link(&redis);
+                scope.spawn(move || send(link, sender as u8, EACH))
             })
             .collect();
         senders.into_iter().map(|sender| sender.join().unwrap()).sum()
@@ -131,21 +127,16 @@ fn four_senders_of_2000_each_drain_without_loss() {
     }
 }
 
-fn send(endpoint: &Endpoint, sender: u8, count: usize) -> usize {
+fn send(mut link: Link, sender: u8, count: usize) -> usize {
     let terms = Terms { capacity: 1_500, expiry_s: 60, group_expiry_s: 86_400 };
-    let start = wall();
-    let clock: crate::channel::redis::Clock =
-        Arc::new(move || Now { mono: Mono((wall().0 - start.0) as u64 / 1_000), wall: wall() });
-    let mut link = Link::open(endpoint, "sender", &clock).unwrap();
     let envelope = Envelope::new(Layer::Core { expiry_s: 60 }, Format::Msgpack, []);
-    let mut uniques = Uniques::new(start.0 as u64, [sender; 4]);
+    let mut uniques = Uniques::new(wall().0 as u64, [sender; 4]);
     let scripts = Scripts::default();
-    let wait = std::time::Duration::from_secs(10);
     let mut lost = 0;
     for at in 0..count {
         let mut ask = Commands::new(&scripts);
         ask.members("asgi:group:chat_1", wall(), terms);
-        let answers = link.query(&ask.pipe.get_packed_pipeline(), 2, wait).unwrap();
+        let answers = link.query(&ask.pipe.get_packed_pipeline(), 2, PATIENCE).unwrap();
         let members: Vec<String> = redis::from_redis_value(answers[1].clone()).unwrap();
         let event = format!(r#"{{"type":"chat_message","message":{{"word":"{sender} {at}"}}}}"#);
         let packed = envelope.pack(&Fields::from_json(event.as_bytes()).unwrap());
@@ -156,8 +147,9 @@ fn send(endpoint: &Endpoint, sender: u8, count: usize) -> usize {
         let deposit = Deposit { key: format!("asgi{queue}"), node: None, messages };
         let mut put = Commands::new(&scripts);
         put.deposit(&deposit, &score(wall()), wall(), terms);
-        let answers = link.query(&put.pipe.get_packed_pipeline(), 1, wait).unwrap();
+        let answers = link.query(&put.pipe.get_packed_pipeline(), 1, PATIENCE).unwrap();
         lost += 1 - deposited(answers[0].clone()).unwrap().taken;
+        pause(1);
     }
     lost
 }

@@ -87,6 +87,29 @@ fn a_frozen_redis_is_given_up_and_what_was_under_way_is_sent_again() {
 }
 
 #[test]
+fn a_redis_that_takes_nothing_is_said_to_fail_and_told_of_when_it_takes_again() {
+    let redis = Redis::start();
+    let nodes = [Node::start(&settings(&[&redis])), Node::start(&settings(&[&redis]))];
+    for node in &nodes {
+        node.join(conversation(1), &redis);
+    }
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    nodes[0].say(conversation(1), "no room in Redis");
+    for node in &nodes {
+        eventually("told", || node.layer.trouble().is_some_and(|why| why.contains("OOM")));
+    }
+    nodes[0].layer.join(conversation(2), crate::ids::ShardId(0));
+    redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    for node in &nodes {
+        eventually("whole again", || node.layer.trouble().is_none());
+        eventually("a gap", || node.count(Counter::BusGaps) >= 1);
+    }
+    eventually("joined", || members(&redis, "chat_2").len() == 1);
+    nodes[0].say(conversation(1), "room");
+    eventually("heard", || nodes[1].words().contains(&"room".to_owned()));
+}
+
+#[test]
 fn one_host_of_two_that_is_away_does_not_keep_the_other() {
     let mut hosts = [Redis::start(), Redis::start()];
     let all = settings(&[&hosts[0], &hosts[1]]);

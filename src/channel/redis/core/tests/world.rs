@@ -9,7 +9,8 @@ use fortifun_fixtures::Redis;
 use parking_lot::Mutex;
 
 use crate::channel::bus::{ConversationName, Envelope, Format, Layer, Opened};
-use crate::channel::redis::{HostUrl, Kind, RedisLayer, Settings, Surroundings};
+use crate::channel::redis::link::{Endpoint, Link};
+use crate::channel::redis::{Clock, HostUrl, Kind, RedisLayer, Settings, Surroundings};
 use crate::channel::{ChannelLayer as _, Delivery, Ledger, Payload, Sink, Unavailable};
 use crate::ids::{NodeId, ShardId};
 use crate::metrics::{Counter, Registry};
@@ -18,7 +19,7 @@ use crate::protocol::ws::encoder;
 use crate::time::{Mono, Now, Timestamp};
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A node with one shard whose sessions take everything.
 pub(super) struct Node {
@@ -184,6 +185,15 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.layer.close();
     }
+}
+
+/// A connection as the engine has them.
+pub(super) fn link(redis: &Redis) -> Link {
+    let start = wall();
+    let clock: Clock =
+        Arc::new(move || Now { mono: Mono((wall().0 - start.0) as u64 / 1_000), wall: wall() });
+    let endpoint = Endpoint::parse(&HostUrl(redis.url()), None).unwrap();
+    Link::open(&endpoint, "test", &clock).unwrap()
 }
 
 /// The members of the group called `name`.
