@@ -170,6 +170,7 @@ fn crowd() -> (Shard<BenchIo>, Arc<dyn ChannelLayer>) {
         chat,
         echo: conn_limits(),
         trusted_proxies: Vec::new(),
+        lease_s: 30,
         connections_per_shard: SESSIONS as usize,
         metrics: Arc::clone(&metrics),
         stage: Stage::default(),

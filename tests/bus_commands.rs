@@ -9,6 +9,13 @@ use fortifun_fixtures::{Redis, Reply};
 
 const LAYERS: [&str; 2] = ["redis-pubsub", "redis-core"];
 
+const EVENT: &str = r#"{"type":"system.alert","data":{}}"#;
+
+/// Seconds since 1970, as a score.
+fn now() -> String {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().to_string()
+}
+
 /// Runs the program on the bus at `urls`.
 fn fortifun(urls: &str, layer: &str, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fortifun"))
@@ -95,6 +102,12 @@ fn a_user_without_rights_has_them_after_what_doctor_says() {
         }
         let lines = doctor(&url, layer);
         assert!(lines.iter().all(|line| line.starts_with("ok  ")), "{lines:#?}");
+        let members = "specific.0123456789abcdef0123456789abcdef!x";
+        server.command(&["ZADD", "asgi:group:chat_7", &now(), members]);
+        for args in [&["groups"][..], &["send", "--group", "chat_7", "--event", EVENT]] {
+            let output = fortifun(&url, layer, args);
+            assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        }
         server.command(&["ACL", "SETUSER", "app", "resetkeys", "resetchannels", "-@all"]);
     }
     let lines = doctor(&server.url_as("app", "wrong"), LAYERS[0]);
@@ -143,7 +156,7 @@ fn groups_are_listed_with_who_is_in_them() {
         assert_eq!(self::text(&output.stdout), text, "{layer} {flags:?}");
     };
     expect("redis-core", &[], "groups: 0, members: 0\n");
-    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let now: u64 = now().parse().unwrap();
     for (group, member, age) in [
         ("chat_7", "specific.a!1", 0),
         ("chat_7", "specific.b!1", 60),
@@ -178,10 +191,9 @@ fn an_event_goes_where_the_group_is_and_says_so() {
     let servers = [Redis::start(), Redis::start()];
     let urls = servers.each_ref().map(Redis::url).join(",");
     let send = |layer, args: &[&str]| fortifun(&urls, layer, &[&["send"], args].concat());
-    let alert =
-        ["--group", "user_7_notifications", "--event", r#"{"type":"system.alert","data":{}}"#];
+    let alert = ["--group", "user_7_notifications", "--event", EVENT];
     assert_eq!(text(&send("redis-pubsub", &alert).stdout), "sent to 0 receivers\n");
-    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().to_string();
+    let now = now();
     // On both, since which of them has the group is for its name to say.
     for server in &servers {
         for member in ["specific.a!1", "specific.a!2", "specific.b!1", "specific.c!1"] {

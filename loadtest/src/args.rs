@@ -1,12 +1,16 @@
 //! The command line.
 
+mod bus;
 mod commits;
+mod nodes;
 
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::bus::{Churn, Latency, Publishes};
 pub(crate) use self::commits::Commits;
+pub(crate) use self::nodes::{Fleet, Layer, Nodes};
 use crate::pairs::Pair;
 
 const LONG_ABOUT: &str = "\
@@ -62,6 +66,17 @@ pub(crate) enum Command {
     /// Starts all that it needs: a private Postgres with `fsync` and `synchronous_commit` on, and the server, again for each
     /// round. Each sender sends its next message when its last one was echoed.
     Commits(Commits),
+    /// Pairs of users talk across several nodes while Redis is killed, connections are cut and nodes are killed; every session
+    /// that stays or resumes must hear every committed message, in order.
+    ///
+    /// Starts all that it needs: a private Postgres with `fsync` on, a private Redis, and the nodes.
+    Nodes(Nodes),
+    /// How long a message takes to a partner on the same node and to one on another, side by side.
+    Latency(Latency),
+    /// How many messages a second one node publishes, beside a bare loop of the same to the same Redis.
+    Publishes(Publishes),
+    /// Thousands of sessions come and go on one node: its connections to Redis, what it listens to, and its memory, round by round.
+    Churn(Churn),
 }
 
 /// The server and the key of its tokens.

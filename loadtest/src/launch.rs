@@ -1,9 +1,10 @@
 //! Processes of `fortifun` that a run starts itself.
 
 use std::ffi::OsStr;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 
@@ -12,7 +13,19 @@ use anyhow::{Context, bail, ensure};
 /// Lines of its log that are told where a server does not start.
 const LOG_LINES_MAX: usize = 20;
 
-/// A running `fortifun serve` on a free port of 127.0.0.1; killed when dropped.
+/// A server with these defends itself against nobody: limits that are raised, each within its bounds.
+pub(crate) const RAISED: [(&str, &str); 8] = [
+    ("MESSAGES_PER_SECOND", "100000"),
+    ("MESSAGES_BURST", "1000000"),
+    ("COMMANDS_PER_SECOND", "1000000"),
+    ("CONNECTIONS_PER_IP", "0"),
+    ("CONNECTS_PER_SECOND_PER_IP", "0"),
+    ("TYPING_PER_SECOND", "100000"),
+    ("READ_RECEIPTS_PER_SECOND", "100000"),
+    ("LOG_LEVEL", "info"),
+];
+
+/// A running `fortifun serve` on a free port of 127.0.0.1; killed when dropped, and where the thread that started it ends.
 pub(crate) struct Launched {
     child: Child,
     /// Where it listens.
@@ -84,7 +97,43 @@ pub(crate) fn output<A: AsRef<OsStr>>(
     String::from_utf8(output.stdout).context("it printed no text")
 }
 
-/// `program`, which ends with this process even where that is killed: util-linux sets the signal that a parent's death sends.
+/// Adds so many users, named `prefix` and a number, straight to the database; answers the first one's id, and theirs follow it.
+///
+/// # Errors
+///
+/// The program failed, or said what cannot be read.
+pub(crate) fn add_users(
+    program: &Path,
+    settings: &[(String, String)],
+    prefix: &str,
+    count: u32,
+) -> anyhow::Result<i64> {
+    let added = output(program, &["user", "add", prefix, "--count", &count.to_string()], settings)?;
+    let first = added.split_whitespace().next().and_then(|id| id.parse().ok());
+    first.with_context(|| format!("`fortifun user add` said {added:?}"))
+}
+
+/// The server's program: the one that was named, or that beside this one.
+pub(crate) fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => {
+            std::env::current_exe().context("where is this program?")?.with_file_name("fortifun")
+        }
+    };
+    ensure!(path.is_file(), "{} is not there: build it, or name it by --server", path.display());
+    // So that a name without a folder is not looked for in PATH.
+    path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
+}
+
+/// A key that nobody else knows.
+pub(crate) fn secret() -> String {
+    let random = || RandomState::new().hash_one(());
+    format!("{:016x}{:016x}{:016x}{:016x}", random(), random(), random(), random())
+}
+
+/// `program`, which ends with this process even where that is killed: util-linux sets the signal that the death of a parent, or of
+/// the thread of it that started the program, sends (PR_SET_PDEATHSIG(2const)).
 fn command(program: &Path) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
     if !setpriv.exists() {

@@ -19,7 +19,9 @@ mod pace;
 mod pairs;
 mod procfs;
 mod rest;
+mod rng;
 mod run;
+mod said;
 mod scrape;
 mod stored;
 mod swarm;
@@ -39,6 +41,10 @@ fn main() -> ExitCode {
         args::Command::Verify(args) => run::verify::run(&args),
         args::Command::Seed(args) => run::seed::run(&args, &clock),
         args::Command::Commits(args) => run::commits::run(&args, &clock),
+        args::Command::Nodes(args) => run::nodes::run(&args, &clock),
+        args::Command::Latency(args) => run::latency::run(&args, &clock),
+        args::Command::Publishes(args) => run::publishes::run(&args, &clock),
+        args::Command::Churn(args) => run::churn::run(&args, &clock),
     };
     match report {
         Ok(report) => {

@@ -1,22 +1,19 @@
 //! What the sessions of one conversation hear, checked as it comes: every session the same messages, each once, in `seq` order
 //! without holes, and no message stored twice.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::ledger::Sight;
-use crate::wire::{Message, hash};
+use crate::said::{Contradiction, Said};
+use crate::wire::Message;
 
 /// What all sessions of a conversation heard.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     conversation: i64,
     sessions: Vec<Heard>,
-    /// The last `seq` of all that were heard, and of the sessions' `hello`s.
-    last: u64,
-    log: HashMap<u64, Entry>,
-    /// By sender and client id: where it is stored.
-    by_client_id: HashMap<(i64, String), u64>,
+    said: Said,
 }
 
 /// What one session heard.
@@ -26,13 +23,6 @@ struct Heard {
     next: u64,
     /// What was passed over.
     skipped: BTreeSet<u64>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Entry {
-    id: i64,
-    sender: i64,
-    content: u64,
 }
 
 /// The wrong that a session or the store did.
@@ -94,7 +84,7 @@ impl Order {
 
     /// A session joins; `last_seq` is what its `hello` says. Answers its number.
     pub(crate) fn join(&mut self, last_seq: u64) -> usize {
-        self.last = self.last.max(last_seq);
+        self.said.reach(last_seq);
         self.sessions.push(Heard { next: last_seq + 1, skipped: BTreeSet::new() });
         self.sessions.len() - 1
     }
@@ -106,33 +96,26 @@ impl Order {
             return vec![Fault::Stray { conversation, other: message.conversation_id }];
         }
         let seq = message.seq;
-        self.last = self.last.max(seq);
         let mut faults = Vec::new();
         faults.extend(self.sessions[session].place(conversation, session, seq));
-        let entry =
-            Entry { id: message.id, sender: message.sender.id, content: hash(&message.content) };
-        if *self.log.entry(seq).or_insert(entry) != entry {
-            faults.push(Fault::Differs { conversation, session, seq });
-        }
-        if let Some(client_id) = &message.client_id {
-            let name = (message.sender.id, client_id.clone());
-            let first = *self.by_client_id.entry(name).or_insert(seq);
-            if first != seq {
-                let client_id = client_id.clone();
-                faults.push(Fault::StoredTwice { conversation, client_id, first, second: seq });
+        faults.extend(self.said.note(message).into_iter().map(|found| match found {
+            Contradiction::Differs => Fault::Differs { conversation, session, seq },
+            Contradiction::StoredTwice { client_id, first } => {
+                Fault::StoredTwice { conversation, client_id, first, second: seq }
             }
-        }
+        }));
         faults
     }
 
     /// True exactly when every session has heard all that any has.
     pub(crate) fn is_level(&self) -> bool {
-        self.sessions.iter().all(|heard| heard.next == self.last + 1 && heard.skipped.is_empty())
+        let last = self.said.last();
+        self.sessions.iter().all(|heard| heard.next == last + 1 && heard.skipped.is_empty())
     }
 
     /// What sessions have not heard that others have.
     pub(crate) fn missing(&self) -> impl Iterator<Item = Fault> + '_ {
-        let (conversation, last) = (self.conversation, self.last);
+        let (conversation, last) = (self.conversation, self.said.last());
         self.sessions.iter().enumerate().filter_map(move |(session, heard)| {
             let count = heard.skipped.len() as u64 + (last + 1).saturating_sub(heard.next);
             let first = heard.skipped.first().copied().unwrap_or(heard.next);
@@ -142,19 +125,12 @@ impl Order {
 
     /// What was heard of those who name their messages.
     pub(crate) fn sights(&self) -> Vec<Sight> {
-        let sight = |((sender, client_id), seq): (&(i64, String), &u64)| Sight {
-            conversation: self.conversation,
-            seq: *seq,
-            sender: *sender,
-            client_id: client_id.clone(),
-            content: self.log[seq].content,
-        };
-        self.by_client_id.iter().map(sight).collect()
+        self.said.sights(self.conversation)
     }
 
     /// Messages that were heard, each counted once.
     pub(crate) fn count(&self) -> u64 {
-        self.log.len() as u64
+        self.said.count()
     }
 }
 

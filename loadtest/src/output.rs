@@ -108,6 +108,11 @@ pub(crate) fn complain(error: &anyhow::Error) {
     eprintln!("fortifun-loadtest: {error:#}");
 }
 
+/// Says what happens meanwhile, above the bar.
+pub(crate) fn say(bar: &indicatif::ProgressBar, what: impl std::fmt::Display) {
+    bar.suspend(|| eprintln!("{what}"));
+}
+
 /// A progress bar on stderr, hidden where that is not a terminal.
 pub(crate) fn bar(count: u64, what: &'static str) -> indicatif::ProgressBar {
     let style =

@@ -1,11 +1,16 @@
 //! One file a subcommand.
 
 pub(crate) mod chat;
+pub(crate) mod churn;
 pub(crate) mod commits;
 pub(crate) mod crash;
+pub(crate) mod fleet;
 pub(crate) mod idle;
+pub(crate) mod latency;
 pub(crate) mod likes;
+pub(crate) mod nodes;
 pub(crate) mod open;
+pub(crate) mod publishes;
 pub(crate) mod seed;
 pub(crate) mod verify;
 
@@ -56,6 +61,14 @@ pub(crate) fn parallel<S, T: Send>(
 /// Latencies in microseconds, to three digits; what takes over ten minutes counts as ten minutes.
 pub(crate) fn latencies() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000, 3).expect("the bounds are in order")
+}
+
+/// The middle one, or the mean of the two in the middle; `None` of nothing.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    Some(if values.len() % 2 == 1 { upper } else { f64::midpoint(values[middle - 1], upper) })
 }
 
 /// A name for this run, so that client ids of different runs differ.

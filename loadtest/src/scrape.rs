@@ -27,6 +27,17 @@ impl Scrape {
         let value = value.with_context(|| format!("/metrics tells no {series}"))?;
         value.trim().parse().with_context(|| format!("{series} is {value}"))
     }
+
+    /// Every counter whose series begins with `prefix`, by series: its name ends with `_total` before its labels.
+    pub(crate) fn counters(&self, prefix: &str) -> Vec<(String, f64)> {
+        let counter = |line: &str| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let name = series.split('{').next().unwrap_or(series);
+            let is_one = name.starts_with(prefix) && name.ends_with("_total");
+            is_one.then(|| Some((series.to_owned(), value.trim().parse().ok()?)))?
+        };
+        self.0.lines().filter_map(counter).collect()
+    }
 }
 
 #[cfg(test)]
@@ -39,5 +50,16 @@ mod tests {
         let rounded = |series| (scrape.sample(series).unwrap() * 10.0).round() as u64;
         assert_eq!((rounded("a_sum"), rounded("a_count")), (25, 30));
         assert!(scrape.sample("a").is_err());
+    }
+
+    #[test]
+    fn counters_are_found_by_the_beginning_of_their_names() {
+        let text =
+            "# TYPE b_x counter\nb_x_total{why=\"a b\"} 2\nb_now 3\nb_y_total 1\nc_total 9\n";
+        let found = Scrape(text.to_owned()).counters("b_");
+        assert_eq!(
+            found,
+            [("b_x_total{why=\"a b\"}".to_owned(), 2.0), ("b_y_total".to_owned(), 1.0)]
+        );
     }
 }

@@ -6,7 +6,7 @@
 mod session;
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token};
 
 use self::session::{Phase, Session};
+use crate::rng::Rng;
 use crate::ws::{self, Answer, Joined, Opcode, PAYLOAD_BYTES_MAX, Upgrade, Violation};
 
 /// Readiness events of one wait.
@@ -77,7 +78,8 @@ pub(crate) struct Swarm {
     current: Option<(usize, Range<usize>)>,
     /// The fragmented message that was told last.
     joined: Vec<u8>,
-    masks: Masks,
+    /// Masking keys, from a seed of the system's: a load generator's are guessed by nobody behind a proxy.
+    masks: Rng,
     open: usize,
     pings: u64,
 }
@@ -104,7 +106,7 @@ impl Swarm {
             buffer: vec![0; BUFFER_BYTES],
             current: None,
             joined: Vec::new(),
-            masks: Masks::new(),
+            masks: Rng::new(RandomState::new().hash_one(())),
             open: 0,
             pings: 0,
         })
@@ -189,6 +191,11 @@ impl Swarm {
         self.send_frame(key.0, Opcode::Text, text.as_bytes())
     }
 
+    /// Cuts the connection of a session without a word, as a phone that loses its network; nothing more is told of it.
+    pub(crate) fn cut(&mut self, key: Key) {
+        self.forget(key.0);
+    }
+
     /// Takes leave of the server with 1000 on every session, and does not wait for its answer.
     pub(crate) fn close(mut self) {
         for key in 0..self.sessions.len() {
@@ -220,7 +227,8 @@ impl Swarm {
 
     fn send_frame(&mut self, key: usize, opcode: Opcode, payload: &[u8]) -> bool {
         let Some(session) = self.sessions[key].as_mut() else { return false };
-        let sent = session.send(opcode, payload, self.masks.next());
+        let masking_key = ((self.masks.next() >> 32) as u32).to_be_bytes();
+        let sent = session.send(opcode, payload, masking_key);
         let why = match sent {
             Ok(waiting) if waiting <= OUTBOUND_BYTES_MAX => return true,
             Ok(_) => "the server does not read".to_owned(),
@@ -338,23 +346,6 @@ impl Swarm {
 /// A close frame's code goes back as it came; 1005 stands for none (RFC 6455 §7.1.5).
 fn code_back(code: u16) -> Vec<u8> {
     if code == 1_005 { Vec::new() } else { code.to_be_bytes().to_vec() }
-}
-
-/// Masking keys: SplitMix64 from a seed of the system's. A load generator's are guessed by nobody behind a proxy.
-struct Masks(u64);
-
-impl Masks {
-    fn new() -> Self {
-        Self(RandomState::new().build_hasher().finish())
-    }
-
-    fn next(&mut self) -> [u8; 4] {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) as u32).to_be_bytes()
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,10 @@ pub(crate) enum Incoming<'a> {
     Hello(Option<u64>),
     /// A message was committed; true: it had been before.
     Message(Message<'a>, bool),
+    /// Of a chat socket: a message was committed.
+    NewMessage(Message<'a>),
+    /// A resume has told what there was.
+    Resumed(Resumed),
     /// A command failed.
     Error(Failure<'a>),
     /// Anything else.
@@ -40,6 +44,17 @@ pub(crate) struct Message<'a> {
 pub(crate) struct User {
     /// The id.
     pub(crate) id: i64,
+}
+
+/// The end of a resume.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+pub(crate) struct Resumed {
+    /// Of what.
+    pub(crate) conversation_id: i64,
+    /// Up to where.
+    pub(crate) last_seq: u64,
+    /// True: there is no more.
+    pub(crate) complete: bool,
 }
 
 /// Why a command failed.
@@ -93,21 +108,46 @@ pub(crate) fn read(text: &str) -> serde_json::Result<Incoming<'_>> {
             let told: Told<'_> = serde_json::from_str(text)?;
             Incoming::Message(told.message, told.duplicate)
         }
+        "new_message" => {
+            let told: Told<'_> = serde_json::from_str(text)?;
+            Incoming::NewMessage(told.message)
+        }
+        "resumed" => Incoming::Resumed(serde_json::from_str(text)?),
         "error" => Incoming::Error(serde_json::from_str(text)?),
         _ => Incoming::Other,
     })
 }
 
-/// The command that sends `content`.
+/// The command that sends `content` on a conversation's socket.
 pub(crate) fn message(content: &str, client_id: &str) -> String {
+    message_to(None, content, client_id)
+}
+
+/// The same for a conversation that is named, as on the chat socket.
+pub(crate) fn message_to(conversation: Option<i64>, content: &str, client_id: &str) -> String {
     #[derive(Serialize)]
     struct Command<'a> {
         r#type: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        conversation_id: Option<i64>,
         content: &'a str,
         client_id: &'a str,
     }
-    serde_json::to_string(&Command { r#type: "message", content, client_id })
-        .expect("texts are JSON")
+    let command = Command { r#type: "message", conversation_id: conversation, content, client_id };
+    serde_json::to_string(&command).expect("texts are JSON")
+}
+
+/// The command that says whether somebody is typing on a conversation's socket.
+pub(crate) fn typing(is_typing: bool) -> String {
+    format!(r#"{{"type":"typing","is_typing":{is_typing}}}"#)
+}
+
+/// The command that asks for what came after a `seq`: on the chat socket of a conversation that is named.
+pub(crate) fn resume(conversation: Option<i64>, after: u64) -> String {
+    match conversation {
+        Some(id) => format!(r#"{{"type":"resume","after":{{"{id}":{after}}}}}"#),
+        None => format!(r#"{{"type":"resume","after_seq":{after}}}"#),
+    }
 }
 
 /// FNV-1a of 64 bits: the same in every run, so that contents can be compared across processes.
@@ -149,6 +189,13 @@ mod tests {
             (&*error.code, error.temporary, error.retry_after_ms),
             ("rate_limited", true, Some(200))
         );
+        let text = r#"{"type":"new_message","conversation_id":456,"message":{"id":1,"conversation_id":456,
+            "seq":2,"sender":{"id":1},"content":"a","client_id":null}}"#;
+        let Ok(Incoming::NewMessage(message)) = read(text) else { panic!() };
+        assert_eq!((message.seq, message.client_id), (2, None));
+        let text = r#"{"type":"resumed","conversation_id":4,"last_seq":9,"complete":false}"#;
+        let resumed = Resumed { conversation_id: 4, last_seq: 9, complete: false };
+        assert!(matches!(read(text), Ok(Incoming::Resumed(found)) if found == resumed));
         assert!(matches!(read(r#"{"type":"typing"}"#), Ok(Incoming::Other)));
         assert!(read(r#"{"type":"message","message":{"id":1}}"#).is_err());
         assert!(read("hello").is_err());
@@ -158,6 +205,12 @@ mod tests {
     fn a_command_escapes_its_content() {
         let command = message("a\"b", "x-1");
         assert_eq!(command, r#"{"type":"message","content":"a\"b","client_id":"x-1"}"#);
+        let command = message_to(Some(4), "a", "x");
+        let expected = r#"{"type":"message","conversation_id":4,"content":"a","client_id":"x"}"#;
+        assert_eq!(command, expected);
+        assert_eq!(resume(Some(4), 9), r#"{"type":"resume","after":{"4":9}}"#);
+        assert_eq!(resume(None, 9), r#"{"type":"resume","after_seq":9}"#);
+        assert_eq!(typing(true), r#"{"type":"typing","is_typing":true}"#);
     }
 
     #[test]

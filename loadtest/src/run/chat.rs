@@ -199,7 +199,7 @@ impl Chat {
                     self.on_message(session, &message, is_duplicate, now);
                 }
                 Ok(Incoming::Error(failure)) => self.on_failure(session, &failure),
-                Ok(Incoming::Other) => {}
+                Ok(Incoming::NewMessage(_) | Incoming::Resumed(_) | Incoming::Other) => {}
             },
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use self::ceiling::Ceiling;
 use self::round::Round;
 use self::stage::Stage;
-use super::latencies;
+use super::{latencies, median};
 use crate::args::Commits as Args;
 use crate::clock::Clock;
 use crate::faults::Faults;
@@ -140,14 +140,6 @@ fn tell_spread(report: &mut Report, name: &str, values: Vec<f64>) {
         report.row(format!("{name}, least"), least, "");
         report.row(format!("{name}, most"), most, "");
     }
-}
-
-/// The middle one, or the mean of the two in the middle; `None` of nothing.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = *values.get(middle)?;
-    Some(if values.len() % 2 == 1 { upper } else { f64::midpoint(values[middle - 1], upper) })
 }
 
 #[cfg(test)]

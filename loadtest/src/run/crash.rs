@@ -168,7 +168,7 @@ impl Crash {
                     self.on_message(session, &message, is_duplicate);
                 }
                 Ok(Incoming::Error(failure)) => self.on_failure(session, &failure, now),
-                Ok(Incoming::Other) => {}
+                Ok(Incoming::NewMessage(_) | Incoming::Resumed(_) | Incoming::Other) => {}
             },
         }
     }

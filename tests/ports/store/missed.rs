@@ -48,18 +48,18 @@ fn a_standing_tells_the_newest_place_whether_it_is_active_and_who_blocks_whom(wo
     let (a, b, talk) = world.talk();
     world.say(talk, b, "second");
     let fresh = Standing { conversation: talk, last_seq: Seq(2), is_active: true, blocks: vec![] };
-    assert_eq!(world.standings(&[talk.0]), [fresh.clone()]);
+    assert_eq!(world.standings(&[talk.0]), std::slice::from_ref(&fresh));
     world.reply(&Request::Block { blocker: b, blocked: a });
     assert_eq!(world.standings(&[talk.0])[0].blocks, [(b, a)]);
     world.reply(&Request::Block { blocker: a, blocked: b });
     assert_eq!(world.standings(&[talk.0])[0].blocks, [(a, b), (b, a)]);
     world.reply(&Request::Unblock { blocker: b, blocked: a });
     world.reply(&Request::Unblock { blocker: a, blocked: b });
-    assert_eq!(world.standings(&[talk.0]), [fresh.clone()]);
+    assert_eq!(world.standings(&[talk.0]), std::slice::from_ref(&fresh));
     // A block of somebody elsewhere is not this conversation's.
     let c = world.user("cleo");
     world.reply(&Request::Block { blocker: a, blocked: c });
-    assert_eq!(world.standings(&[talk.0]), [fresh.clone()]);
+    assert_eq!(world.standings(&[talk.0]), std::slice::from_ref(&fresh));
     world.reply(&Request::Leave { conversation: talk, user: a });
     assert_eq!(world.standings(&[talk.0]), [Standing { is_active: false, ..fresh }]);
 }

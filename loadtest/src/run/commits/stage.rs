@@ -1,7 +1,6 @@
 //! The database of a run with its users and conversations, and the servers on it.
 
 use std::fs::{self, Permissions};
-use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::args::Commits;
 use crate::http::Connection;
-use crate::launch::{self, Launched};
+use crate::launch::{self, Launched, RAISED};
 use crate::output;
 use crate::pairs::Pair;
 use crate::procfs;
@@ -26,16 +25,6 @@ const CONCURRENCY: usize = 8;
 const ROOM: [&str; 3] = ["shared_buffers=256MB", "max_wal_size=4GB", "checkpoint_timeout=15min"];
 /// What is said first in each conversation.
 const FIRST: &str = "Salut !";
-/// A server with these defends itself against nobody: limits that are raised, each within its bounds.
-const RAISED: [(&str, &str); 6] = [
-    ("MESSAGES_PER_SECOND", "100000"),
-    ("MESSAGES_BURST", "1000000"),
-    ("COMMANDS_PER_SECOND", "1000000"),
-    ("CONNECTIONS_PER_IP", "0"),
-    ("CONNECTS_PER_SECOND_PER_IP", "0"),
-    ("LOG_LEVEL", "info"),
-];
-
 /// All that a run needs; what was started for it ends with it.
 pub(super) struct Stage {
     /// Its database, as the settings name it.
@@ -67,13 +56,13 @@ impl Stage {
     ///
     /// A program is missing or fails.
     pub(super) fn set(args: &Commits, conversations: u32) -> anyhow::Result<Self> {
-        let program = program(args.server.as_deref())?;
+        let program = launch::program(args.server.as_deref())?;
         let (kept, url) = database(args)?;
         let postmaster = match &kept.server {
             Some(server) => server.pid(),
             None => postmaster(&url)?,
         };
-        let secret = secret();
+        let secret = launch::secret();
         let write_workers = args.write_workers.unwrap_or(default_write_workers(&url));
         let workers = write_workers.to_string();
         let own = [
@@ -114,15 +103,8 @@ impl Stage {
     }
 
     fn people(&self, conversations: u32) -> anyhow::Result<Vec<Pair>> {
-        let count = (2 * conversations).to_string();
         let name = format!("load-{}-", run_name());
-        let added = launch::output(
-            &self.program,
-            &["user", "add", &name, "--count", &count],
-            &self.settings,
-        )?;
-        let first = added.split_whitespace().next().and_then(|id| id.parse::<i64>().ok());
-        let first = first.with_context(|| format!("`fortifun user add` said {added:?}"))?;
+        let first = launch::add_users(&self.program, &self.settings, &name, 2 * conversations)?;
         let (_server, target) = self.serve(&[])?;
         let bar = output::bar(u64::from(conversations), "opening conversations");
         let pairs = parallel(
@@ -139,19 +121,6 @@ impl Stage {
         bar.finish_and_clear();
         pairs
     }
-}
-
-/// The server's program: the one that was named, or that beside this one.
-fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let path = match named {
-        Some(path) => path.to_owned(),
-        None => {
-            std::env::current_exe().context("where is this program?")?.with_file_name("fortifun")
-        }
-    };
-    ensure!(path.is_file(), "{} is not there: build it, or name it by --server", path.display());
-    // So that a name without a folder is not looked for in PATH.
-    path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
 }
 
 /// The database that was named, or one made for this run, and its URL.
@@ -183,12 +152,6 @@ fn database(args: &Commits) -> anyhow::Result<(Kept, String)> {
     };
     let kept = Kept { _database: Some(database), server: Some(server), _folder: Some(folder) };
     Ok((kept, url))
-}
-
-/// A key that nobody else knows.
-fn secret() -> String {
-    let random = || RandomState::new().hash_one(());
-    format!("{:016x}{:016x}{:016x}{:016x}", random(), random(), random(), random())
 }
 
 /// `WRITE_WORKERS` where nobody sets it.

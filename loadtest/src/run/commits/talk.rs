@@ -255,7 +255,7 @@ impl<'a> Talk<'a> {
                 Ok(Incoming::Error(failure)) => {
                     self.faults.add(format_args!("session {session}: error {}", failure.code));
                 }
-                Ok(Incoming::Other) => {}
+                Ok(Incoming::NewMessage(_) | Incoming::Resumed(_) | Incoming::Other) => {}
             },
         }
         false

@@ -1,7 +1,5 @@
 //! One event to one group, as Django's `group_send` sends it.
 
-use redis::Script;
-
 use super::{Admin, Fault, Kind, Link, Trouble, ask, ask_all, read};
 use crate::channel::bus::{
     Address, Dropped, Fields, Packed, Recipients, Value, inbound, is_group_name, queue_name,
@@ -107,10 +105,11 @@ impl Admin {
                 continue;
             }
             queues += readers.len() as u64;
-            let script = Script::new(DEPOSIT);
-            let mut call = script.prepare_invoke();
+            // As a node sends it: whoever may not load scripts may still run them.
+            let mut call = redis::cmd("EVAL");
+            call.arg(DEPOSIT).arg(readers.len());
             for (queue, _) in &readers {
-                call.key(self.names.queue_key(queue));
+                call.arg(self.names.queue_key(queue));
             }
             let oldest = now.unix_seconds() - i64::from(terms.expiry_s);
             call.arg(oldest).arg(terms.capacity).arg(terms.expiry_s).arg(score(now));
@@ -118,9 +117,7 @@ impl Admin {
                 let to = Recipients::Channels(channels);
                 call.arg(self.envelope.seal(packed, to, &self.fresh()));
             }
-            to += self.on(endpoint, |link| {
-                call.invoke::<u64>(link).map_err(|error| Fault::Refused(error.to_string()))
-            })?;
+            to += self.on(endpoint, |link| ask::<u64>(link, &call))?;
         }
         Ok((to, queues - to))
     }

@@ -66,7 +66,7 @@ fn readings(store: &mut PostgresStore, request: &Request) -> (Duration, Duration
     let worked = || ["thread-self", &pid].map(processor).iter().sum::<Duration>();
     let before = worked();
     let mut times: Vec<Duration> = (0..READINGS).map(|_| read(store)).collect();
-    let each = (worked() - before) / READINGS;
+    let each = worked().saturating_sub(before) / READINGS;
     times.sort_unstable();
     (times[times.len() / 2], each)
 }
