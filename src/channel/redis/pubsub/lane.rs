@@ -79,6 +79,11 @@ impl Lane {
         self.queue.len()
     }
 
+    /// True exactly when there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Since when something for this host was lost; forgets it.
     pub(super) const fn take_lost(&mut self) -> Option<Timestamp> {
         self.lost.take()
@@ -88,7 +93,8 @@ impl Lane {
     pub(super) fn advance(&mut self, now: Mono) {
         match &mut self.state {
             State::Up(link) => {
-                if now.since(self.answered_at) >= BUS_IDLE_MS {
+                // Behind what is under way its answer would be another's.
+                if self.queue.is_empty() && now.since(self.answered_at) >= BUS_IDLE_MS {
                     self.answered_at = now;
                     let ping = redis::cmd("PING").get_packed_command();
                     match link.query(&ping, 1, ANSWER) {
@@ -134,19 +140,20 @@ impl Lane {
         }
     }
 
-    /// Sends the next part of what waits. True exactly when answers are to be read.
-    pub(super) fn send(&mut self) -> bool {
-        let State::Up(link) = &mut self.state else { return false };
+    /// True exactly when there is a connection, and something to be sent on it or answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_up() && !self.queue.is_empty()
+    }
+
+    /// Sends the next part of what waits. What was sent before is answered.
+    pub(super) fn send(&mut self) {
+        let State::Up(link) = &mut self.state else { return };
         if self.queue.is_empty() {
-            return false;
+            return;
         }
         self.deadline = link.deadline(ANSWER);
-        match link.send(self.queue.next_part()) {
-            Ok(()) => true,
-            Err(fault) => {
-                self.on_fault(&fault);
-                false
-            }
+        if let Err(fault) = link.send(self.queue.next_part()) {
+            self.on_fault(&fault);
         }
     }
 

@@ -74,25 +74,27 @@ impl Outward {
         loop {
             let now = self.hub.now();
             if self.hub.is_closing() {
+                if end.is_none() {
+                    // They look up, and see that it is over.
+                    self.wake_listeners(|_, _| true);
+                }
                 let end = *end.get_or_insert(now.mono.plus(BUS_CLOSE_MS));
-                let is_done =
-                    self.hub.outbox().is_empty() && self.lanes.iter().all(|it| it.len() == 0);
+                let is_done = self.hub.outbox().is_empty() && self.lanes.iter().all(Lane::is_empty);
                 if is_done || now.mono >= end {
-                    break;
+                    return;
                 }
             }
             self.connect(now.mono);
             self.take(now.mono, end);
-            for delivery in std::mem::take(&mut self.taken) {
+            let mut taken = std::mem::take(&mut self.taken);
+            for delivery in taken.drain(..) {
                 self.publish(&delivery);
             }
+            self.taken = taken;
             self.tell_of_loss(self.hub.now());
             self.wake_listeners(|hub, reader| hub.interest().has_changes(reader));
-            self.flush();
+            self.exchange();
         }
-        // They look up, and see that it is over.
-        self.wake_listeners(|_, _| true);
-        self.flush();
     }
 
     fn connect(&mut self, now: Mono) {
@@ -105,12 +107,18 @@ impl Outward {
         }
     }
 
-    /// Takes what is there, or waits for something; while no host is there, it is left in the outbox.
+    /// Takes what is there; where there is nothing else to do, it waits for something. While no host is there, or one that is
+    /// has enough to do, it is left in the outbox.
     fn take(&mut self, now: Mono, end: Option<Mono>) {
         let is_up = self.lanes.iter().any(Lane::is_up);
+        let has_room = self.lanes.iter().all(|lane| !lane.is_up() || lane.len() <= BUS_BATCH_MAX);
+        let room = if is_up && has_room { BUS_BATCH_MAX } else { 0 };
         let next_at = self.lanes.iter().map(|lane| lane.next_at(now)).chain(end).min();
-        let wait_ms = next_at.map_or(BUS_IDLE_MS, |at| at.since(now)).min(BUS_IDLE_MS);
-        let room = if is_up { BUS_BATCH_MAX } else { 0 };
+        let wait_ms = match next_at {
+            _ if self.lanes.iter().any(Lane::is_busy) => 0,
+            Some(at) => at.since(now).min(BUS_IDLE_MS),
+            None => BUS_IDLE_MS,
+        };
         self.hub.outbox().take(&mut self.taken, room, Duration::from_millis(wait_ms));
     }
 
@@ -175,19 +183,13 @@ impl Outward {
         }
     }
 
-    /// Sends what waits on every host that is there. The hosts work at the same time.
-    fn flush(&mut self) {
-        loop {
-            let mut is_any = false;
-            for lane in &mut self.lanes {
-                is_any |= lane.send();
-            }
-            if !is_any {
-                return;
-            }
-            for lane in &mut self.lanes {
-                lane.read_answers();
-            }
+    /// Reads what every host has answered, then sends it the next part: while they work, this thread maps what comes after it.
+    fn exchange(&mut self) {
+        for lane in &mut self.lanes {
+            lane.read_answers();
+        }
+        for lane in &mut self.lanes {
+            lane.send();
         }
     }
 }

@@ -124,7 +124,10 @@ impl<T> Turn<T> {
         } else if seq < self.base && source == Source::Hole {
             // That is in no hole: it is from before all that went out.
             return (Verdict::Double, None);
-        } else if seq < self.base || self.take_skipped(seq) {
+        } else if seq < self.base {
+            self.lower(seq);
+            return (Verdict::Late, self.give(message));
+        } else if self.take_skipped(seq) {
             return (Verdict::Late, self.give(message));
         } else if seq <= self.newest {
             return (Verdict::Double, None);
@@ -293,6 +296,17 @@ impl<T> Turn<T> {
             self.newest = *entry.key();
             more.ready.push_back(entry.remove().1);
         }
+    }
+
+    /// `seq`, from before all that went out, goes out too: it is known from now on, since gaps overlap and bring the same again, and what
+    /// lies between is what did not.
+    fn lower(&mut self, seq: Seq) {
+        if seq.0 + 1 < self.base.0 {
+            let between = (Seq(seq.0 + 1), Seq(self.base.0 - 1));
+            self.more().skipped.insert(0, between);
+        }
+        self.base = seq;
+        self.bound_skipped();
     }
 
     fn skip(&mut self, first: Seq, last: Seq) {
