@@ -16,7 +16,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::settings::{SettingArgs, load};
 use super::wall_clock;
-use crate::config::{Config, ConfigErrors, DESCRIPTORS_RESERVED, Database};
+use crate::config::{ChannelKind, Config, ConfigErrors, DESCRIPTORS_RESERVED, Database};
 use crate::server::{self, Engine};
 use crate::time::Timestamp;
 use finding::{Finding, Verdict};
@@ -71,11 +71,7 @@ fn database(config: &Config) -> Vec<Finding> {
     match report.map(|report| report.engine) {
         Ok(Engine::Sqlite { journal_mode }) => findings.push(own::journal(&journal_mode)),
         Ok(Engine::Postgres(health)) => {
-            findings.extend(postgres::examine(
-                &health,
-                config.store.write_workers + config.store.read_workers,
-                wall_clock(),
-            ));
+            findings.extend(postgres::examine(&health, own_connections(config), wall_clock()));
         }
         Err(_) => {}
     }
@@ -83,6 +79,12 @@ fn database(config: &Config) -> Vec<Finding> {
         findings.extend(file(path));
     }
     findings
+}
+
+/// Connections to the database that this node keeps: of its workers, and of the channel layer where that may miss something.
+fn own_connections(config: &Config) -> usize {
+    let of_bus = usize::from(config.channel.kind != ChannelKind::Memory);
+    config.store.write_workers + config.store.read_workers + of_bus
 }
 
 fn channel_layer(config: &Config) -> Vec<Finding> {

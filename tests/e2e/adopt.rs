@@ -16,7 +16,7 @@ use crate::support::{Server, User, Ws, token_of};
 use migration::{Migration, done, fortifun};
 
 /// All of this version's.
-const MIGRATIONS: usize = 8;
+const MIGRATIONS: usize = 10;
 
 /// Rows in every table, some of them awkward: equal times, reads with gaps, a match that ended, a conversation that was left,
 /// a user of the older kind.

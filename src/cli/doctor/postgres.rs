@@ -6,19 +6,19 @@ use crate::time::Timestamp;
 
 /// The oldest version that the server and its migrations work with, as `server_version_num` says it.
 const VERSION_MIN: i32 = 140_000;
-/// Connections of a node beside its workers': one that settles what a lost connection left open, and one for `migrate` or this.
+/// Connections of a node beside those that it keeps: one that settles what a lost connection left open, and one for `migrate` or this.
 const CONNECTIONS_BESIDE: usize = 2;
 /// How far two clocks may be apart, µs.
 const SKEW_MICROS: i64 = 5_000_000;
 
-/// `workers` is how many connections this node's workers open; `now` is this machine's clock when the server told its own.
-pub(super) fn examine(health: &Health, workers: usize, now: Timestamp) -> Vec<Finding> {
+/// `own` is how many connections this node keeps; `now` is this machine's clock when the server told its own.
+pub(super) fn examine(health: &Health, own: usize, now: Timestamp) -> Vec<Finding> {
     vec![
         version(health.version),
         role(health.is_standby),
         durability(health),
         pages(health.full_page_writes),
-        connections(health, workers),
+        connections(health, own),
         clock(health.clock, now),
     ]
 }
@@ -75,12 +75,10 @@ fn pages(full_page_writes: bool) -> Finding {
     }
 }
 
-fn connections(health: &Health, workers: usize) -> Finding {
+fn connections(health: &Health, own: usize) -> Finding {
     let (max, used) = (i64::from(health.connections_max), i64::from(health.connections));
-    let need = (workers + CONNECTIONS_BESIDE) as i64;
-    let what = format!(
-        "database: {used} of {max} connections are taken, a node of {workers} workers needs {need}"
-    );
+    let need = (own + CONNECTIONS_BESIDE) as i64;
+    let what = format!("database: {used} of {max} connections are taken, a node needs {need}");
     let mend = format!(
         "psql -c 'ALTER SYSTEM SET max_connections = {}', and restart it",
         used + need + 10

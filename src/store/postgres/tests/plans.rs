@@ -29,7 +29,7 @@ const PEOPLE: &str = "
     FROM (SELECT n, 1 + n * n % 10000 AS a, 10001 + n * 7 % 9999 AS b
           FROM generate_series(1::bigint, 40000) n) two ON CONFLICT DO NOTHING;
     INSERT INTO fortifun_node (id, is_held, expires_at)
-    SELECT gen_random_uuid(), true, now() + n * interval '1 second' FROM generate_series(60, 1060) n;
+    SELECT gen_random_uuid(), true, now() + n * interval '1 hour' FROM generate_series(1, 1000) n;
     INSERT INTO fortifun_presence (user_id, node)
     SELECT n, id FROM generate_series(1, 20000) n, (SELECT id FROM fortifun_node LIMIT 2) node;
     INSERT INTO fortifun_revocation (user_id, at, until)

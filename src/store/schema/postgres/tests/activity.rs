@@ -42,7 +42,8 @@ fn every_participant_is_told_by_steps_and_the_index_comes_after() {
     migrate(&mut client, NOW, &mut hear).unwrap();
     let filling = |done| Progress::Filling { done, total: 12_000 };
     let index = Progress::Indexing("conversations_participants_active");
-    assert_eq!(heard[heard.len() - 4..], [filling(5_000), filling(10_000), filling(12_000), index]);
+    let expect = [filling(5_000), filling(10_000), filling(12_000), index];
+    assert!(heard.windows(4).any(|told| told == expect), "{heard:?}");
     all_right(&mut client);
 }
 
@@ -85,15 +86,15 @@ fn a_participant_that_others_hold_is_passed_over_and_filled_in_later() {
                      WHERE id = (SELECT max(id) FROM conversations_conversation_participants)",
                 )
                 .unwrap(),
-            Progress::Busy => other.batch_execute("COMMIT").unwrap(),
-            _ => {}
+            Progress::Filling { .. } => {}
+            Progress::Busy if !heard.is_empty() => other.batch_execute("COMMIT").unwrap(),
+            _ => return,
         }
         heard.push(told);
     };
     migrate(&mut client, NOW, &mut hear).unwrap();
     let filling = |done| Progress::Filling { done, total: 6_000 };
-    let last = [filling(5_000), filling(5_999), Progress::Busy, filling(6_000)];
-    assert_eq!(heard[heard.len() - 5..heard.len() - 1], last);
+    assert_eq!(heard, [filling(5_000), filling(5_999), Progress::Busy, filling(6_000)]);
     all_right(&mut client);
 }
 
