@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::Receiver;
 use memchr::memmem::Finder;
+use parking_lot::Mutex;
 
 use super::condition::Condition;
 use super::interest::Interest;
 use super::outbox::Outbox;
-use super::sequence::{Arrival, Item, Sequence, Shards, Source, Verdict};
+use super::sequence::{Arrival, Ask, Item, Sequence, Shards, Source, Verdict};
 use super::tend::{self, Note, Notes};
 use super::waits::{self, Bell};
 use super::{Clock, HostUrl, OpenLedger, Random, Settings, Surroundings, Task};
@@ -17,8 +18,8 @@ use crate::channel::bus::{
     Address, Dropped, Envelope, Fields, Flaw, Names, Received, Ring, inbound, read_gap,
 };
 use crate::channel::{Delivery, Payload, Sink};
-use crate::ids::{NodeId, ShardId};
-use crate::limits::{BUS_HOLE_MS, BUS_MARGIN_MS};
+use crate::ids::{NodeId, ShardId, UserId};
+use crate::limits::{BUS_GAP_MS, BUS_HOLE_MS, BUS_MARGIN_MS};
 use crate::metrics::{Block, BusDrop, BusSource, BusTurn, Counter, Direction, Gauge, Queue};
 use crate::model::{Control, ConversationId, Group, Seq};
 use crate::time::{Mono, Now, Timestamp};
@@ -63,6 +64,8 @@ pub struct Hub {
     bell: Bell,
     condition: Condition,
     metrics: Arc<Block>,
+    /// Since when something may have been missed; `None` while the bus is known to be whole.
+    doubt: Mutex<Option<Timestamp>>,
     /// Orders to conversations so far, whoever gave them.
     orders: AtomicU64,
     is_closing: AtomicBool,
@@ -108,6 +111,7 @@ impl Hub {
             bell: Bell::default(),
             condition: Condition::new(settings.hosts.iter().map(HostUrl::redacted).collect()),
             metrics: metrics.block(),
+            doubt: Mutex::default(),
             orders: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
         });
@@ -236,19 +240,22 @@ impl Hub {
     pub fn is_down(&self, side: Side, why: &str) {
         if self.condition.is_down(side, why) {
             self.count_up();
+            self.doubt(self.now().wall.plus_ms(-(BUS_GAP_MS as i64)));
         }
     }
 
     /// Anything that was sent at `since` or later may not have come: all that has sessions here is compared with the store.
     pub fn gap(&self, since: Timestamp) {
         self.metrics.add(Counter::BusGaps, 1);
+        // Before the doubt, which may end as soon as no gap is known.
         self.notes.gap(since);
+        self.doubt(since);
     }
 
     /// `groups` are listened to from now on: what was missed since each got its first session is looked for.
     pub fn heard(&self, groups: &[Group]) {
         for group in groups {
-            let Some(since) = self.interest.since(*group) else { continue };
+            let Some(since) = self.interest.heard(*group) else { continue };
             self.notes
                 .push_or_gap(Note::Heard { group: *group, since: since.plus_ms(-BUS_MARGIN_MS) });
         }
@@ -284,8 +291,15 @@ impl Hub {
     /// Ends the waits that are over. When the next one is, where there is one.
     pub(super) fn expire_waits(&self, now: Mono) -> Option<Mono> {
         let out = &mut |shards, item| self.hand_out(shards, item);
-        let ask = &mut |group, conversation| self.is_missing(group, conversation);
-        let given_up = self.sequence.expire(now, out, ask);
+        let is_unsure = |group| self.unsure_since(group).is_some();
+        let ask = &mut |group, asked| match asked {
+            Ask::Between(conversation) => self.is_missing(group, conversation),
+            Ask::Before => {
+                let since = self.unsure_since(group).unwrap_or_else(|| self.now().wall);
+                self.notes.push_or_gap(Note::Heard { group, since });
+            }
+        };
+        let given_up = self.sequence.expire(now, is_unsure, out, ask);
         self.metrics.add(Counter::BusTurns(BusTurn::Hole), given_up);
         self.sequence.next_due()
     }
@@ -293,6 +307,42 @@ impl Hub {
     /// Forgets the conversations in which nothing came for that long.
     pub(super) fn forget(&self, now: Mono, idle_ms: u64) {
         self.sequence.forget(now, (idle_ms / 1_000) as u32);
+    }
+
+    /// Users were given what they may have missed; those of `heard` were listened to before the store was asked.
+    pub(super) fn caught_up(&self, users: &[UserId], heard: &[UserId]) {
+        for user in heard {
+            self.interest.caught_up(Group::User(*user));
+        }
+        let out = &mut |shards, item| self.hand_out(shards, item);
+        for user in users {
+            self.sequence.caught_up(Group::User(*user), self.now().mono, out);
+        }
+    }
+
+    /// Ends the doubt where nothing is known to have been missed.
+    pub(super) fn end_doubt(&self) {
+        let mut doubt = self.doubt.lock();
+        if self.is_whole() {
+            *doubt = None;
+        }
+    }
+
+    /// Since when `group` may have missed something: before it was listened to, or while the bus failed. `None` where it has not.
+    fn unsure_since(&self, group: Group) -> Option<Timestamp> {
+        let first = self.interest.since(group)?.plus_ms(-BUS_MARGIN_MS);
+        if !self.interest.is_whole(group) {
+            return Some(first);
+        }
+        let doubt = *self.doubt.lock();
+        let is_sure = doubt.is_none() && self.is_whole();
+        // What was said before its first session is no loss.
+        (!is_sure).then(|| doubt.map_or(first, |doubt| doubt.max(first)))
+    }
+
+    fn doubt(&self, since: Timestamp) {
+        let mut doubt = self.doubt.lock();
+        *doubt = Some(doubt.map_or(since, |earlier| earlier.min(since)));
     }
 
     /// True exactly when the bus works and nothing is known to have been missed.

@@ -47,6 +47,18 @@ struct Wanted {
     until: Option<Mono>,
     /// True exactly when it is in `lingering`.
     is_queued: bool,
+    known: Known,
+}
+
+/// Whether what was said since a group's first session came may have been missed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Known {
+    /// It is not listened to yet.
+    Nothing,
+    /// It is listened to.
+    Heard,
+    /// What was said before that was looked for, too.
+    Whole,
 }
 
 impl Interest {
@@ -68,7 +80,8 @@ impl Interest {
             wanted.until = None;
             return false;
         }
-        let wanted = Wanted { since: now.wall, until: None, is_queued: false };
+        let known = Known::Nothing;
+        let wanted = Wanted { since: now.wall, until: None, is_queued: false, known };
         state.wanted.insert(group, wanted);
         state.tell(group);
         true
@@ -137,6 +150,33 @@ impl Interest {
         !self.state.lock().changed[reader.0].is_empty()
     }
 
+    /// `group` is listened to. Since when it is wanted; `None` where it is not.
+    pub fn heard(&self, group: Group) -> Option<Timestamp> {
+        let mut state = self.state.lock();
+        let wanted = state.wanted.get_mut(&group)?;
+        if wanted.known == Known::Nothing {
+            wanted.known = Known::Heard;
+        }
+        Some(wanted.since)
+    }
+
+    /// True exactly when `group` is wanted and listened to.
+    pub fn is_heard(&self, group: Group) -> bool {
+        self.state.lock().wanted.get(&group).is_some_and(|wanted| wanted.known != Known::Nothing)
+    }
+
+    /// What was said to `group` before it was listened to was looked for.
+    pub fn caught_up(&self, group: Group) {
+        if let Some(wanted) = self.state.lock().wanted.get_mut(&group) {
+            wanted.known = Known::Whole;
+        }
+    }
+
+    /// True exactly when nothing was missed between the first session of `group` and the moment from which on it is listened to.
+    pub fn is_whole(&self, group: Group) -> bool {
+        self.state.lock().wanted.get(&group).is_none_or(|wanted| wanted.known == Known::Whole)
+    }
+
     /// Since when `group` is wanted; `None` where it is not.
     pub fn since(&self, group: Group) -> Option<Timestamp> {
         self.state.lock().wanted.get(&group).map(|wanted| wanted.since)
@@ -180,6 +220,19 @@ mod tests {
 
     fn user(id: i64) -> Group {
         Group::User(UserId(id))
+    }
+
+    #[test]
+    fn a_group_is_whole_once_it_is_listened_to_and_what_was_before_was_looked_for() {
+        let interest = Interest::default();
+        assert_eq!((interest.heard(user(1)), interest.is_whole(user(1))), (None, true));
+        interest.want(user(1), now(5));
+        assert!(!interest.is_heard(user(1)) && !interest.is_whole(user(1)));
+        assert_eq!(interest.heard(user(1)), Some(now(5).wall));
+        assert!(interest.is_heard(user(1)) && !interest.is_whole(user(1)));
+        interest.caught_up(user(1));
+        interest.heard(user(1));
+        assert!(interest.is_heard(user(1)) && interest.is_whole(user(1)));
     }
 
     #[test]

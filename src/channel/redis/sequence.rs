@@ -64,6 +64,15 @@ pub struct Arrival {
     pub source: Source,
 }
 
+/// What the store is to be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// What lies before the first message that waits, in any conversation of the group.
+    Before,
+    /// What lies between messages of this conversation.
+    Between(ConversationId),
+}
+
 #[derive(Debug, Default)]
 struct Stripe {
     groups: HashMap<Group, Members, foldhash::fast::RandomState>,
@@ -160,23 +169,33 @@ impl Sequence {
     }
 
     /// Looks at what has waited until `now`: it goes out by `out`, as with [`Sequence::admit`]; or, in a user's group, `ask` is
-    /// called, so that the store is asked for what is missing and [`Sequence::answered`] follows. Returns the holes given up.
+    /// called, so that the store is asked for what is missing, and [`Sequence::answered`] or, where nothing went out yet,
+    /// [`Sequence::caught_up`] follows. `is_unsure` says whether a group may have missed something. Returns the holes given up.
     pub fn expire(
         &self,
         now: Mono,
+        is_unsure: impl Fn(Group) -> bool,
         out: &mut impl FnMut(Shards, Item),
-        ask: &mut impl FnMut(Group, ConversationId),
+        ask: &mut impl FnMut(Group, Ask),
     ) -> u64 {
         let mut given_up = 0;
         while let Some((_, group, conversation)) = self.pop_waiting(now) {
-            match self.settle(group, conversation, out, |turn| turn.expire(style(group), now)) {
-                Due::Nothing => self.look_again(group, conversation, now),
-                Due::GivenUp => given_up += 1,
-                Due::Ask(until) => {
-                    self.waiting.lock().insert((until, group, conversation));
-                    ask(group, conversation);
+            let is_unsure = style(group) == Style::Careful && is_unsure(group);
+            let expire = |turn: &mut Turn<Item>| turn.expire(style(group), is_unsure, now);
+            let (until, asked) = match self.settle(group, conversation, out, expire) {
+                Due::Nothing => {
+                    self.look_again(group, conversation, now);
+                    continue;
                 }
-            }
+                Due::GivenUp => {
+                    given_up += 1;
+                    continue;
+                }
+                Due::Ask(until) => (until, Ask::Between(conversation)),
+                Due::AskFirst(until) => (until, Ask::Before),
+            };
+            self.waiting.lock().insert((until, group, conversation));
+            ask(group, asked);
         }
         given_up
     }
@@ -190,9 +209,21 @@ impl Sequence {
         now: Mono,
         out: &mut impl FnMut(Shards, Item),
     ) -> bool {
-        let due = self.settle(group, conversation, out, Turn::answered);
+        let due = self.settle(group, conversation, out, |turn| turn.answered(now));
         self.look_again(group, conversation, now);
         due == Due::GivenUp
+    }
+
+    /// The store was asked for all that `group` may have missed, and what it had was admitted: what waits for that goes out.
+    pub fn caught_up(&self, group: Group, now: Mono, out: &mut impl FnMut(Shards, Item)) {
+        let waits = |members: &Members| {
+            let waiting = members.turns.iter().filter(|(_, turn)| turn.waits_for_the_first());
+            waiting.map(|(conversation, _)| *conversation).collect::<Vec<_>>()
+        };
+        let waiting = self.stripe(group).lock().groups.get(&group).map(waits).unwrap_or_default();
+        for conversation in waiting {
+            self.answered(group, conversation, now, out);
+        }
     }
 
     /// The sessions of `group` are told to read what they lack up to `seq` from the store. Returns how far the group was before;

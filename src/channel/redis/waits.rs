@@ -62,6 +62,7 @@ impl Sweep {
     fn turn(&mut self, hub: &Hub, now: Mono) {
         self.next = now.plus(BUS_SWEEP_MS);
         hub.expire_interest(now);
+        hub.end_doubt();
         if !hub.is_whole() {
             self.whole_since = now;
         }

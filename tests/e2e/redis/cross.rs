@@ -61,7 +61,11 @@ fn every_kind_crosses(cluster: &Cluster) {
     assert_eq!(message["message"]["client_id"], "one");
     assert_eq!(bobs.until("message"), message, "one and the same for all");
     for ws in [&mut bobs_chat, &mut bobs_notices, &mut watcher] {
-        let told = ws.until("new_message");
+        let mut told = ws.until("new_message");
+        if told["message"]["seq"] == 1 {
+            // The welcome, of which a chat socket may be told that came right after it.
+            told = ws.until("new_message");
+        }
         assert_eq!(told["message"], message["message"]);
         assert_eq!(told["conversation_id"], conversation);
     }
@@ -114,7 +118,8 @@ fn a_match_crosses(here: &Server, there: &Server) {
 }
 
 fn all_hear_one_order(cluster: &Cluster) {
-    const EACH: u64 = 60;
+    // Fewer in all than a node holds back for an earlier one.
+    const EACH: u64 = 20;
     let nodes: Vec<&Server> = cluster.nodes.iter().collect();
     let Pair { alice, bob, conversation } = nodes[0].pair();
     let path = format!("/ws/conversations/{conversation}/");

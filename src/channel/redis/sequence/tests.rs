@@ -27,6 +27,8 @@ struct Stage {
     /// What the store answers when it is asked; `None` where it does not.
     store: Option<Vec<i64>>,
     asked: u32,
+    /// True exactly when the group may have missed something.
+    is_unsure: bool,
 }
 
 impl Stage {
@@ -41,6 +43,7 @@ impl Stage {
             late: Vec::new(),
             store: None,
             asked: 0,
+            is_unsure: false,
         }
     }
 
@@ -66,7 +69,8 @@ impl Stage {
             let (now, log) = (self.now, &mut self.out);
             let mut asked = 0;
             let out = &mut |_, item: Item| log.push((now, seq_of(&item)));
-            self.sequence.expire(Mono(now), out, &mut |_, _| asked += 1);
+            let is_unsure = self.is_unsure;
+            self.sequence.expire(Mono(now), |_| is_unsure, out, &mut |_, _| asked += 1);
             self.asked += asked;
             for _ in 0..asked {
                 self.answer();
@@ -296,6 +300,49 @@ fn from_the_store_comes_what_is_missing_and_not_what_is_before_it() {
     assert_eq!(stage.admit(3, Source::Hole), Verdict::Double);
     assert_eq!(stage.admit(3, Source::Gap), Verdict::Late);
     assert_eq!(stage.take(), [4, 5, 3]);
+}
+
+#[test]
+fn a_users_first_message_waits_for_the_store_where_something_before_it_may_have_been_missed() {
+    let mut stage = Stage::new(USER_GROUP);
+    stage.is_unsure = true;
+    stage.arrive(6);
+    stage.pass(BUS_COLD_MS);
+    stage.arrive(7);
+    stage.pass(BUS_COLD_MS);
+    assert_eq!((stage.take(), stage.asked), (vec![], 1));
+    for seq in [4, 5, 6] {
+        stage.admit(seq, Source::Gap);
+    }
+    let (now, log) = (stage.now, &mut stage.out);
+    let out = &mut |_, item: Item| log.push((now, seq_of(&item)));
+    stage.sequence.caught_up(USER_GROUP, Mono(now), out);
+    assert_eq!(stage.take(), [4, 5, 6, 7]);
+    stage.pass(2 * BUS_REPAIR_MS);
+    assert_eq!((stage.take(), stage.asked), (vec![], 1));
+    // A hole is another question.
+    stage.arrive(9);
+    stage.pass(BUS_EARLY_MS);
+    assert_eq!((stage.take(), stage.asked), (vec![], 2));
+}
+
+#[test]
+fn a_first_message_goes_out_when_the_store_has_nothing_before_it_or_does_not_answer() {
+    for answers in [true, false] {
+        let mut stage = Stage::new(USER_GROUP);
+        stage.is_unsure = true;
+        stage.arrive(6);
+        stage.pass(BUS_COLD_MS);
+        assert_eq!((stage.take(), stage.asked), (vec![], 1));
+        if answers {
+            let (now, log) = (stage.now, &mut stage.out);
+            let out = &mut |_, item: Item| log.push((now, seq_of(&item)));
+            stage.sequence.caught_up(USER_GROUP, Mono(now), out);
+        } else {
+            stage.pass(BUS_REPAIR_MS);
+        }
+        assert_eq!(stage.take(), [6]);
+    }
 }
 
 #[test]

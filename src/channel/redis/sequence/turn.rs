@@ -88,6 +88,8 @@ pub(super) enum Due {
     GivenUp,
     /// Ask the store for what is missing, and look again then.
     Ask(Mono),
+    /// Nothing went out yet, and something before what waits may have been missed: ask the store, and look again then.
+    AskFirst(Mono),
 }
 
 impl<T> Turn<T> {
@@ -121,6 +123,9 @@ impl<T> Turn<T> {
                 return self.hold(seq, message, now.plus(BUS_COLD_MS), now);
             }
             self.base = seq;
+            if self.is_asked() {
+                self.begin_waiting(now.plus(BUS_EARLY_MS));
+            }
         } else if seq < self.base && source == Source::Hole {
             // That is in no hole: it is from before all that went out.
             return (Verdict::Double, None);
@@ -132,8 +137,7 @@ impl<T> Turn<T> {
         } else if seq <= self.newest {
             return (Verdict::Double, None);
         } else if seq.0 > self.newest.0 + 1 {
-            let is_asked = self.more.as_ref().is_some_and(|more| more.asked.is_some());
-            let wait_ms = if is_asked { BUS_EARLY_MS + BUS_REPAIR_MS } else { BUS_EARLY_MS };
+            let wait_ms = if self.is_asked() { BUS_EARLY_MS + BUS_REPAIR_MS } else { BUS_EARLY_MS };
             return self.hold(seq, message, now.plus(wait_ms), now);
         }
         self.newest = seq;
@@ -142,31 +146,40 @@ impl<T> Turn<T> {
         (Verdict::Next, given)
     }
 
-    /// Some of what is held may have waited long enough.
-    pub(super) fn expire(&mut self, style: Style, now: Mono) -> Due {
+    /// Some of what is held may have waited long enough. `is_unsure`: what was said to the group before now may have been missed.
+    pub(super) fn expire(&mut self, style: Style, is_unsure: bool, now: Mono) -> Due {
         let is_cold = self.is_cold();
         let Some(more) = &mut self.more else { return Due::Nothing };
         if !more.held.values().any(|(until, _)| *until <= now) {
             return Due::Nothing;
         }
-        if is_cold {
-            self.open(now);
+        if is_cold && let Some(asked) = more.asked.filter(|asked| *asked > now) {
+            more.held.values_mut().for_each(|(at, _)| *at = asked);
             return Due::Nothing;
         }
-        if style == Style::Careful && more.asked.is_none() {
+        if style == Style::Careful && more.asked.is_none() && (!is_cold || is_unsure) {
             let until = now.plus(BUS_REPAIR_MS);
             more.asked = Some(until);
             more.held.values_mut().for_each(|(at, _)| *at = until);
-            return Due::Ask(until);
+            return if is_cold { Due::AskFirst(until) } else { Due::Ask(until) };
+        }
+        if is_cold {
+            self.open(now);
+            return Due::Nothing;
         }
         self.release(|until| until <= now);
         Due::GivenUp
     }
 
     /// The store was asked, and what it had has arrived: no more is known of what was missing then.
-    pub(super) fn answered(&mut self) -> Due {
+    pub(super) fn answered(&mut self, now: Mono) -> Due {
+        let is_cold = self.is_cold();
         let Some(more) = &mut self.more else { return Due::Nothing };
         let Some(asked) = more.asked.take() else { return Due::Nothing };
+        if is_cold {
+            self.open(now);
+            return Due::Nothing;
+        }
         let is_in_vain = more.held.values().any(|(until, _)| *until <= asked);
         if is_in_vain {
             self.release(|until| until <= asked);
@@ -224,6 +237,11 @@ impl<T> Turn<T> {
         self.more.as_ref()?.held.values().map(|(until, _)| *until).min()
     }
 
+    /// True exactly when nothing went out yet, and what waits does so until the store has answered.
+    pub(super) fn waits_for_the_first(&self) -> bool {
+        self.is_cold() && self.is_asked()
+    }
+
     /// True exactly when nothing is lost with it, and nothing came for `idle_s` seconds.
     pub(super) fn is_idle(&self, now: Mono, idle_s: u32) -> bool {
         let is_quiet = self.sender == 0 && self.more.as_ref().is_none_or(|more| more.is_quiet());
@@ -232,6 +250,10 @@ impl<T> Turn<T> {
 
     const fn is_cold(&self) -> bool {
         self.newest.0 == 0
+    }
+
+    fn is_asked(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.asked.is_some())
     }
 
     fn first_held(&self) -> Option<Seq> {
@@ -270,9 +292,16 @@ impl<T> Turn<T> {
         let Some(first) = self.first_held() else { return };
         self.base = first;
         self.newest = Seq(first.0 - 1);
+        self.begin_waiting(now.plus(BUS_EARLY_MS - BUS_COLD_MS));
         self.absorb();
-        let until = now.plus(BUS_EARLY_MS - BUS_COLD_MS);
-        self.more().held.values_mut().for_each(|(at, _)| *at = until);
+    }
+
+    /// The first goes out: what is held waits until `until` for what lies between.
+    fn begin_waiting(&mut self, until: Mono) {
+        if let Some(more) = &mut self.more {
+            more.asked = None;
+            more.held.values_mut().for_each(|(at, _)| *at = until);
+        }
     }
 
     /// Gives up what is missing before the last of the held that `is_due`.
