@@ -9,6 +9,7 @@ default:
 check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --test interop -- -D warnings
 
 # Everything, as a continuous integration runs it.
 test:

@@ -184,6 +184,14 @@ if ! postgres_is_here; then
   }
 fi
 
+# Debian's Python comes without what makes an environment.
+if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+  why=$(install_package python3-venv) || {
+    echo "scripts/test.sh needs Python's environments: apt-get install python3-venv ($why)" >&2
+    exit 2
+  }
+fi
+
 if ! redis_is_here; then
   why=$(install_server redis-server) && redis_is_here || {
     echo "scripts/test.sh needs Redis: apt-get install redis-server, or REDIS_BIN (${why:-not found after installing it})" >&2
@@ -206,10 +214,19 @@ rustdoc_strictly() { RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc --wo
 # Its own target folder: the flag would have everything built anew.
 loom() { RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" cargo test --locked --package fortifun-loom --target-dir "$target/loom"; }
 in_browser() { (cd tests/browser && "$@"); }
+# The tests with Django are no part of `cargo test`: they need Python's packages, which the first run fetches.
+lint() {
+  cargo clippy --workspace --all-targets --locked -- -D warnings &&
+    cargo clippy --test interop --locked -- -D warnings
+}
+# What is compared with the bytes of the real library is what that library says today.
+golden() { PATH="${REDIS_BIN:+$REDIS_BIN:}$PATH" "$(tests/interop/venv.sh)/bin/python" tests/interop/golden.py --check; }
 
 step format cargo fmt --all --check
 step test cargo test --workspace --locked --no-fail-fast
-step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
+step golden golden
+step interop cargo test --locked --test interop -- --show-output
+step clippy lint
 step doc rustdoc_strictly
 step bench cargo test --locked --benches
 step loom loom
