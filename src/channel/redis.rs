@@ -19,6 +19,7 @@
 pub mod admin;
 mod condition;
 pub mod core;
+mod doubt;
 pub mod hub;
 pub mod interest;
 pub mod link;

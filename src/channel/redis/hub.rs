@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::Receiver;
 use memchr::memmem::Finder;
-use parking_lot::Mutex;
 
 use super::condition::Condition;
+use super::doubt::Doubt;
 use super::interest::Interest;
 use super::outbox::Outbox;
 use super::sequence::{Arrival, Ask, Item, Sequence, Shards, Source, Verdict};
@@ -18,7 +18,7 @@ use crate::channel::bus::{
     Address, Dropped, Envelope, Fields, Flaw, Names, Received, Ring, inbound, read_gap,
 };
 use crate::channel::{Delivery, Payload, Sink};
-use crate::ids::{NodeId, ShardId, UserId};
+use crate::ids::{NodeId, ShardId};
 use crate::limits::{BUS_GAP_MS, BUS_HOLE_MS, BUS_MARGIN_MS};
 use crate::metrics::{Block, BusDrop, BusSource, BusTurn, Counter, Direction, Gauge, Queue};
 use crate::model::{Control, ConversationId, Group, Seq};
@@ -64,8 +64,7 @@ pub struct Hub {
     bell: Bell,
     condition: Condition,
     metrics: Arc<Block>,
-    /// Since when something may have been missed; `None` while the bus is known to be whole.
-    doubt: Mutex<Option<Timestamp>>,
+    doubt: Doubt,
     /// Orders to conversations so far, whoever gave them.
     orders: AtomicU64,
     is_closing: AtomicBool,
@@ -111,7 +110,7 @@ impl Hub {
             bell: Bell::default(),
             condition: Condition::new(settings.hosts.iter().map(HostUrl::redacted).collect()),
             metrics: metrics.block(),
-            doubt: Mutex::default(),
+            doubt: Doubt::default(),
             orders: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
         });
@@ -240,7 +239,7 @@ impl Hub {
     pub fn is_down(&self, side: Side, why: &str) {
         if self.condition.is_down(side, why) {
             self.count_up();
-            self.doubt(self.now().wall.plus_ms(-(BUS_GAP_MS as i64)));
+            self.doubt.raise(self.now().wall.plus_ms(-(BUS_GAP_MS as i64)));
         }
     }
 
@@ -249,7 +248,7 @@ impl Hub {
         self.metrics.add(Counter::BusGaps, 1);
         // Before the doubt, which may end as soon as no gap is known.
         self.notes.gap(since);
-        self.doubt(since);
+        self.doubt.raise(since);
     }
 
     /// `groups` are listened to from now on: what was missed since each got its first session is looked for.
@@ -309,42 +308,6 @@ impl Hub {
         self.sequence.forget(now, (idle_ms / 1_000) as u32);
     }
 
-    /// Users were given what they may have missed; those of `heard` were listened to before the store was asked.
-    pub(super) fn caught_up(&self, users: &[UserId], heard: &[UserId]) {
-        for user in heard {
-            self.interest.caught_up(Group::User(*user));
-        }
-        let out = &mut |shards, item| self.hand_out(shards, item);
-        for user in users {
-            self.sequence.caught_up(Group::User(*user), self.now().mono, out);
-        }
-    }
-
-    /// Ends the doubt where nothing is known to have been missed.
-    pub(super) fn end_doubt(&self) {
-        let mut doubt = self.doubt.lock();
-        if self.is_whole() {
-            *doubt = None;
-        }
-    }
-
-    /// Since when `group` may have missed something: before it was listened to, or while the bus failed. `None` where it has not.
-    fn unsure_since(&self, group: Group) -> Option<Timestamp> {
-        let first = self.interest.since(group)?.plus_ms(-BUS_MARGIN_MS);
-        if !self.interest.is_whole(group) {
-            return Some(first);
-        }
-        let doubt = *self.doubt.lock();
-        let is_sure = doubt.is_none() && self.is_whole();
-        // What was said before its first session is no loss.
-        (!is_sure).then(|| doubt.map_or(first, |doubt| doubt.max(first)))
-    }
-
-    fn doubt(&self, since: Timestamp) {
-        let mut doubt = self.doubt.lock();
-        *doubt = Some(doubt.map_or(since, |earlier| earlier.min(since)));
-    }
-
     /// True exactly when the bus works and nothing is known to have been missed.
     pub(super) fn is_whole(&self) -> bool {
         self.condition.trouble().is_none() && !self.notes.is_behind()
@@ -389,6 +352,14 @@ impl Hub {
     /// True exactly when `group` has sessions here.
     pub(super) fn has_sessions(&self, group: Group) -> bool {
         self.sequence.shards(group) != Shards::NONE
+    }
+
+    pub(super) const fn sequence(&self) -> &Sequence {
+        &self.sequence
+    }
+
+    pub(super) const fn doubt(&self) -> &Doubt {
+        &self.doubt
     }
 
     pub(super) const fn bell(&self) -> &Bell {
@@ -461,7 +432,7 @@ impl Hub {
         self.metrics.add(Counter::BusTurns(turn), 1);
     }
 
-    fn hand_out(&self, shards: Shards, item: Item) {
+    pub(super) fn hand_out(&self, shards: Shards, item: Item) {
         let Item { delivery, patient } = item;
         if delivery.group == Group::General {
             for shard in &self.shards {

@@ -159,6 +159,9 @@ fn cases(pair: &Pair) -> Vec<Case> {
     ]
 }
 
+/// A `chat_message` of a message with an id and a text.
+type Form<'a> = &'a dyn Fn(i64, &str) -> Value;
+
 /// A message in each of its forms: stored by Django, which does not know its place; and one that is nowhere stored.
 fn tell_messages(scene: &mut Scene, database: &mut Client, pair: &Pair) {
     let (sender, conversation) = (pair.bob.id, pair.conversation);
@@ -181,7 +184,7 @@ fn tell_messages(scene: &mut Scene, database: &mut Client, pair: &Pair) {
         json!({"type": "chat_message", "message": content, "message_id": id, "sender_id": sender,
             "sender_username": "bob", "sender_profile_picture": null, "timestamp": created_at})
     };
-    let forms: [(&String, &dyn Fn(i64, &str) -> Value, &str); 4] = [
+    let forms: [(&String, Form<'_>, &str); 4] = [
         (&chat, &whole, "whole é😀"),
         (&other_name, &dotted, "dotted"),
         (&chat, &inside, "flat inside"),

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -65,7 +66,12 @@ impl Python {
 
     /// The next line it says.
     pub(crate) fn answer(&self) -> Value {
-        let answer = self.answers.recv_timeout(PATIENCE);
+        self.answer_within(PATIENCE)
+    }
+
+    /// The same, of one that has much to do first.
+    pub(crate) fn answer_within(&self, patience: Duration) -> Value {
+        let answer = self.answers.recv_timeout(patience);
         answer.unwrap_or_else(|error| panic!("{} does not answer: {error}", self.script))
     }
 

@@ -59,9 +59,13 @@ impl Cluster {
     }
 }
 
-/// What `GET /readyz` says; the status has to be 200.
+/// What `GET /readyz` says: its body, and that it is 200 exactly where clients may come.
 pub(crate) fn readiness(node: &Server) -> Value {
-    node.json("/readyz", "")
+    let answer = node.ask("GET", "/readyz", "", None);
+    let told = answer.json();
+    let takes_clients = ["ok", "degraded"].map(Value::from).contains(&told["status"]);
+    assert_eq!(answer.status == 200, takes_clients, "{answer:?}");
+    told
 }
 
 /// The `seq` of a `message` or `new_message`.
