@@ -60,7 +60,10 @@ fn messages_are_counted_and_checked_over_postgres() {
     is_positive(&figures, "batched_committed_and_echoed_per_s");
     is_positive(&figures, "batched_cpu_of_postgres_for_1_000_messages_ms");
     let figures = commits(&["--light", "--samples", "50", "--pause-ms", "0"]);
-    assert_eq!((&figures["messages"], &figures["bare_commits_of_each_kind"]), (&50.into(), &50.into()));
+    assert_eq!(
+        (&figures["messages"], &figures["bare_commits_of_each_kind"]),
+        (&50.into(), &50.into())
+    );
     is_positive(&figures, "bare_commit_p50_us");
     is_positive(&figures, "bare_commit_prepared_p50_us");
 }

@@ -18,7 +18,7 @@ pub struct ChannelSettings {
     pub hosts: Vec<RedisHost>,
     /// PEM file of the authorities that may vouch for them; `None`: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Before every key and channel: 1 to [`PREFIX_CHARS_MAX`] visible ASCII characters.
+    /// Before every key and channel: 1 to 64 visible ASCII characters.
     pub prefix: String,
     /// What Django calls a conversation's group.
     pub conversation: ConversationGroup,

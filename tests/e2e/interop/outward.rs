@@ -44,26 +44,28 @@ impl Consumers {
         Self { python, names, heard: 0 }
     }
 
-    /// What `consumers` hear next, in any order: each one event for this handler. Of whoever comes online they hear at moments
-    /// of its own; that is left out where it is not what they wait for. The events without what only servers of ours look at.
-    fn hear(&mut self, consumers: &[&str], handler: &str) -> Vec<Value> {
-        let mut events = vec![None; consumers.len()];
-        while events.contains(&None) {
+    /// What consumers hear next, one event by each of these handlers of theirs, in any order: no order between groups is promised.
+    /// Of whoever comes online they hear at moments of its own; that is left out where it is not what is waited for. The events
+    /// without what only servers of ours look at.
+    fn hear<const N: usize>(&mut self, expected: [(&str, &str); N]) -> [Value; N] {
+        let mut events = [const { Value::Null }; N];
+        while events.contains(&Value::Null) {
             let told = self.python.answer();
             assert_eq!(told["died"], Value::Null, "{told}");
-            if told["handler"] == "user_status" && handler != "user_status" {
+            let is_it = |(name, handler): &(&str, &str)| {
+                told["consumer"] == *name && told["handler"] == *handler
+            };
+            let Some(place) = expected.iter().position(is_it) else {
+                assert_eq!(told["handler"], "user_status", "{told}, where {expected:?} was due");
                 continue;
-            }
-            assert_eq!(told["handler"], handler, "{told}");
-            let place = consumers.iter().position(|name| told["consumer"] == *name);
-            let place = place.unwrap_or_else(|| panic!("nothing for it: {told}"));
+            };
             let mut event = told["event"].clone();
-            assert_eq!(event["type"].as_str().unwrap().replace('.', "_"), handler);
+            assert_eq!(event["type"].as_str().unwrap().replace('.', "_"), expected[place].1);
             event.as_object_mut().unwrap().remove("fortifun").expect("it says who sent it");
-            assert!(events[place].replace(event).is_none(), "twice: {told}");
+            assert_eq!(std::mem::replace(&mut events[place], event), Value::Null, "twice: {told}");
             self.heard += 1;
         }
-        events.into_iter().flatten().collect()
+        events
     }
 
     /// All of them live, and have nothing left to say.
@@ -111,18 +113,18 @@ fn events_reach_consumers(layer: Layer) {
 
     // Somebody comes.
     let mut bob_chat = Ws::v1(&nodes[1], &bob, "/ws/chat/");
-    for status in consumers.hear(&["room", "watch"], "user_status") {
+    for status in consumers.hear([("room", "user_status"), ("watch", "user_status")]) {
         assert_eq!((&status["user_id"], &status["status"]), (&json!(bob.id), &json!("online")));
         assert_eq!((&status["username"], &status["is_online"]), (&json!("bob"), &json!(true)));
     }
 
-    // Says something, which both servers may have been asked to tell.
+    // Says something, each on another server.
     let path = format!("/ws/conversations/{conversation}/");
     for (node, speaker, other) in [(0, &alice, "bob"), (1, &bob, "alice")] {
         let mut ws = Ws::v1(&nodes[node], speaker, &path);
         ws.send(&json!({"type": "message", "content": "Hé 😀", "client_id": format!("c-{node}")}));
         let message = ws.until("message")["message"].clone();
-        let told = heard_both(&mut consumers, ("room", "chat_message"), (other, "new_message"));
+        let told = consumers.hear([("room", "chat_message"), (other, "new_message")]);
         assert_eq!(told[0], json!({"type": "chat_message", "message": message}));
         assert_eq!(
             told[1],
@@ -135,7 +137,7 @@ fn events_reach_consumers(layer: Layer) {
     for is_typing in [true, false] {
         bob_chat.send(&json!({"type": "typing", "conversation_id": conversation,
             "is_typing": is_typing}));
-        let told = consumers.hear(&["room"], "user_typing").remove(0);
+        let [told] = consumers.hear([("room", "user_typing")]);
         assert_eq!(
             told,
             json!({"type": "user_typing", "conversation_id": conversation,
@@ -146,7 +148,7 @@ fn events_reach_consumers(layer: Layer) {
     let message = nodes[0].json(&history, &bob.token)[1]["id"].clone();
     bob_chat.send(&json!({"type": "read_receipt", "conversation_id": conversation,
         "message_id": message}));
-    let told = consumers.hear(&["room"], "read_receipt").remove(0);
+    let [told] = consumers.hear([("room", "read_receipt")]);
     assert_eq!((&told["message_id"], &told["username"]), (&message, &json!("bob")));
 
     // Likes, and is liked.
@@ -157,7 +159,7 @@ fn events_reach_consumers(layer: Layer) {
         answer.json()["match"].clone()
     };
     like(0, carol, dave);
-    let told = consumers.hear(&["dave"], "notification").remove(0);
+    let [told] = consumers.hear([("dave", "notification")]);
     let liker = json!({"id": carol.id, "username": "carol", "profile_picture": null});
     assert_eq!(
         told,
@@ -165,15 +167,33 @@ fn events_reach_consumers(layer: Layer) {
         "notification": {"type": "new_like", "liker": liker}})
     );
     let made = like(1, dave, carol);
-    let told = consumers.hear(&["carol", "dave"], "match_notification");
-    for (event, other) in told.iter().zip(["dave", "carol"]) {
+    let [to_carol, to_dave, welcome] = consumers.hear([
+        ("carol", "match_notification"),
+        ("dave", "match_notification"),
+        ("carol", "new_message"),
+    ]);
+    for (event, other) in [(to_carol, "dave"), (to_dave, "carol")] {
         assert_eq!(event["data"]["type"], "new_match");
         assert_eq!(event["data"]["match"]["id"], made["id"]);
         assert_eq!(event["data"]["match"]["user"]["username"], other, "each sees the other");
     }
     // The welcome is news for the one who did not complete the match.
-    let told = consumers.hear(&["carol"], "new_message").remove(0);
-    assert_eq!(told["message"]["sender"]["username"], "dave");
+    assert_eq!(welcome["message"]["sender"]["username"], "dave");
+
+    // Begins a conversation.
+    let body = json!({"participant_id": dave.id, "message": "Salut"});
+    let answer = nodes[0].ask("POST", "/api/v1/conversations/", &alice.token, Some(&body));
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let [own, update, news] = consumers.hear([
+        ("alice", "conversation_update"),
+        ("dave", "conversation_update"),
+        ("dave", "new_message"),
+    ]);
+    for told in [own, update] {
+        assert_eq!(told["event"], "conversation.create");
+        assert_eq!(told["data"]["id"], answer.json()["id"]);
+    }
+    assert_eq!(news["message"]["content"], "Salut");
 
     // Orders between servers, and what only our own sockets hear, end no consumer.
     let block = json!({"user_id": bob.id});
@@ -186,26 +206,4 @@ fn events_reach_consumers(layer: Layer) {
         "{layer:?}: {} events of ours handled by Django's consumers, none ended",
         consumers.heard
     );
-}
-
-/// One event for each of two consumers, in whatever order they come.
-fn heard_both(consumers: &mut Consumers, one: (&str, &str), other: (&str, &str)) -> [Value; 2] {
-    // They are in groups of their own, and no order between groups is promised.
-    let mut found = [Value::Null, Value::Null];
-    while found.contains(&Value::Null) {
-        let told = consumers.python.answer();
-        assert_eq!(told["died"], Value::Null, "{told}");
-        if told["handler"] == "user_status" {
-            continue;
-        }
-        let place = [one, other]
-            .iter()
-            .position(|(name, handler)| told["consumer"] == *name && told["handler"] == *handler);
-        let place = place.unwrap_or_else(|| panic!("neither {one:?} nor {other:?}: {told}"));
-        let mut event = told["event"].clone();
-        event.as_object_mut().unwrap().remove("fortifun").expect("it says who sent it");
-        assert_eq!(std::mem::replace(&mut found[place], event), Value::Null, "twice: {told}");
-        consumers.heard += 1;
-    }
-    found
 }

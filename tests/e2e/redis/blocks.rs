@@ -1,15 +1,14 @@
-//! What takes rights away takes them away on every node, within a second.
+//! A block is felt on every node, within a second.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::cluster::{CORE, Cluster, PUBSUB};
-use crate::support::server::SECRET;
-use crate::support::users::{Pair, sign};
-use crate::support::{Server, User, Ws, eventually};
+use crate::support::users::Pair;
+use crate::support::{Ws, eventually};
 
-/// How often each is tried.
+/// How often it is tried.
 const TRIES: usize = 100;
 /// How long it may take.
 const WITHIN: Duration = Duration::from_secs(1);

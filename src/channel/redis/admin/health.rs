@@ -20,7 +20,7 @@ pub struct HostReport {
 pub struct BusHealth {
     /// What it says of itself; `None` where this user may not ask.
     pub info: Option<Info>,
-    /// From a `PING` to its answer, the least of [`PINGS`], µs.
+    /// From a `PING` to its answer, the least of a few, µs.
     pub ping_micros: i64,
     /// What may wait for a connection that is subscribed; `None` where this user may not ask.
     pub buffer_limit: Option<BufferLimit>,
