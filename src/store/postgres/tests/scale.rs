@@ -14,7 +14,7 @@ const MESSAGES: i64 = 1_000_000;
 /// Conversations of one user.
 const CONVERSATIONS: i64 = 10_000;
 /// What a page or a list may take of a processor, ours and the server's together, in a build that is not optimised. Beside other
-/// tests a median says how busy the machine is; on two quiet cores all of these stay under 20 ms.
+/// tests a median says how busy the machine is.
 const PAGE: Duration = Duration::from_millis(25);
 /// The same of a walk over all that a user has, or over what hundreds of users missed.
 const WALK: Duration = Duration::from_millis(50);
