@@ -1,20 +1,32 @@
 //! What the server did wrong, counted in full and told in part.
 
-/// Faults that are told in words; the others are counted.
+/// Faults that are told in words, where a run does not say otherwise; the others are counted.
 const TOLD_MAX: usize = 20;
 
 /// The faults of one run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Faults {
     told: Vec<String>,
+    told_max: usize,
     count: usize,
 }
 
+impl Default for Faults {
+    fn default() -> Self {
+        Self::telling(TOLD_MAX)
+    }
+}
+
 impl Faults {
+    /// None yet; the first `told_max` will be told in words.
+    pub(crate) const fn telling(told_max: usize) -> Self {
+        Self { told: Vec::new(), told_max, count: 0 }
+    }
+
     /// Adds one.
     pub(crate) fn add(&mut self, fault: impl std::fmt::Display) {
         self.count += 1;
-        if self.told.len() < TOLD_MAX {
+        if self.told.len() < self.told_max {
             self.told.push(fault.to_string());
         }
     }

@@ -74,6 +74,9 @@ pub(crate) struct Nodes {
     /// Decides what is broken when, and who comes back where.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// How many faults are told in words.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) faults: u16,
     /// Say what is broken when it is.
     #[arg(long)]
     pub(crate) verbose: bool,

@@ -23,6 +23,7 @@ use super::fleet::Fleet;
 use super::{parallel, run_name};
 use crate::args::Nodes as Args;
 use crate::clock::Clock;
+use crate::faults::Faults;
 use crate::http::Connection;
 use crate::launch::Launched;
 use crate::output::{self, Report};
@@ -48,6 +49,7 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     let targets = nodes.iter().flatten().map(|node| fleet.target(node)).collect();
     let (notices, told) = mpsc::channel();
     let mut talk = Talk::new((run_name(), args.seed, args.verbose), (pairs, &known), targets, told);
+    talk.faults = Faults::telling(usize::from(args.faults));
     let mut swarm = Swarm::new()?;
     let bar = output::bar(talk.sessions().len() as u64, "opening sessions");
     talk.open(&mut swarm, clock, &bar)?;
@@ -156,6 +158,7 @@ fn report(talk: Talk, args: &Args, took: Duration, stored: u64, missing: u64) ->
     report.row("Redis killed", talk.figures.redis_kills, "");
     report.row("Redis cut connections", talk.figures.redis_cuts, "");
     report.row("nodes killed", talk.figures.node_kills, "");
+    report.row("the clients' own longest stall", talk.figures.stall.as_millis() as u64, "ms");
     for (cause, count) in CAUSES.iter().zip(talk.figures.reconnects) {
         report.row(format!("reconnects {cause}"), count, "");
     }

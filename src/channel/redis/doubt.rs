@@ -4,6 +4,7 @@
 use parking_lot::Mutex;
 
 use super::Hub;
+use super::sequence::Ticket;
 use crate::limits::BUS_MARGIN_MS;
 use crate::model::{Group, UserId};
 use crate::time::Timestamp;
@@ -50,14 +51,15 @@ impl Hub {
         (!is_sure).then(|| doubt.map_or(first, |doubt| doubt.max(first)))
     }
 
-    /// Users were given what they may have missed; those of `heard` were listened to before the store was asked.
-    pub(super) fn caught_up(&self, users: &[UserId], heard: &[UserId]) {
+    /// Users were given what they may have missed; before the store was asked, those of `heard` were listened to, and `newest` was the
+    /// newest question.
+    pub(super) fn caught_up(&self, users: &[UserId], heard: &[UserId], newest: Ticket) {
         for user in heard {
             self.interest().caught_up(Group::User(*user));
         }
         let out = &mut |shards, item| self.hand_out(shards, item);
         for user in users {
-            self.sequence().caught_up(Group::User(*user), self.now().mono, out);
+            self.sequence().caught_up(Group::User(*user), newest, self.now().mono, out);
         }
     }
 }

@@ -16,6 +16,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -26,7 +27,7 @@ use crate::model::{ConversationId, Group, Seq};
 use crate::time::Mono;
 
 use turn::{Due, Style, Turn};
-pub use turn::{Source, Verdict};
+pub use turn::{Source, Ticket, Verdict};
 
 const STRIPES: usize = 64;
 const _: () = assert!(SHARDS_MAX <= u64::BITS as usize && STRIPES.is_power_of_two());
@@ -38,6 +39,8 @@ pub struct Sequence {
     stripes: Box<[Mutex<Stripe>]>,
     /// When to look at what is held; an entry may be for nothing by then.
     waiting: Mutex<BTreeSet<(Mono, Group, ConversationId)>>,
+    /// The newest ticket.
+    tickets: AtomicU64,
 }
 
 /// A message on its way to sessions of this node.
@@ -94,7 +97,7 @@ impl Default for Sequence {
     fn default() -> Self {
         let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
         let hasher = foldhash::fast::RandomState::default();
-        Self { hasher, stripes, waiting: Mutex::default() }
+        Self { hasher, stripes, waiting: Mutex::default(), tickets: AtomicU64::new(0) }
     }
 }
 
@@ -181,7 +184,8 @@ impl Sequence {
         let mut given_up = 0;
         while let Some((_, group, conversation)) = self.pop_waiting(now) {
             let is_unsure = style(group) == Style::Careful && is_unsure(group);
-            let expire = |turn: &mut Turn<Item>| turn.expire(style(group), is_unsure, now);
+            let ticket = Ticket(self.tickets.fetch_add(1, Ordering::AcqRel) + 1);
+            let expire = |turn: &mut Turn<Item>| turn.expire(style(group), is_unsure, ticket, now);
             let (until, asked) = match self.settle(group, conversation, out, expire) {
                 Due::Nothing => {
                     self.look_again(group, conversation, now);
@@ -214,10 +218,22 @@ impl Sequence {
         due == Due::GivenUp
     }
 
-    /// The store was asked for all that `group` may have missed, and what it had was admitted: what waits for that goes out.
-    pub fn caught_up(&self, group: Group, now: Mono, out: &mut impl FnMut(Shards, Item)) {
+    /// The newest question so far: an answer of the store that is asked for after this one counts for it, and not for later ones.
+    pub fn newest_ticket(&self) -> Ticket {
+        Ticket(self.tickets.load(Ordering::Acquire))
+    }
+
+    /// The store was asked for all that `group` may have missed, when `newest` was the newest question, and what it had was admitted:
+    /// what waits for that goes out.
+    pub fn caught_up(
+        &self,
+        group: Group,
+        newest: Ticket,
+        now: Mono,
+        out: &mut impl FnMut(Shards, Item),
+    ) {
         let waits = |members: &Members| {
-            let waiting = members.turns.iter().filter(|(_, turn)| turn.waits_for_the_first());
+            let waiting = members.turns.iter().filter(|(_, turn)| turn.waits_for_the_first(newest));
             waiting.map(|(conversation, _)| *conversation).collect::<Vec<_>>()
         };
         let waiting = self.stripe(group).lock().groups.get(&group).map(waits).unwrap_or_default();

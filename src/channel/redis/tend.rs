@@ -319,6 +319,7 @@ impl<'a> Tend<'a> {
 
     /// Users are given what was said in their conversations.
     fn catch_up(&mut self, users: &[UserId], since: Timestamp) -> Result<(), Unavailable> {
+        let newest = self.hub.sequence().newest_ticket();
         let asked: HashSet<UserId> = users.iter().copied().collect();
         let is_heard = |user: &UserId| self.hub.interest().is_heard(Group::User(*user));
         let heard: Vec<UserId> = users.iter().copied().filter(is_heard).collect();
@@ -332,7 +333,7 @@ impl<'a> Tend<'a> {
             }
         })?;
         self.todo.caught_up(users);
-        self.hub.caught_up(users, &heard);
+        self.hub.caught_up(users, &heard, newest);
         self.hub.metrics().add(Counter::BusChecked, users.len() as u64);
         Ok(())
     }

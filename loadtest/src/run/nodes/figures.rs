@@ -1,6 +1,7 @@
 //! What a run counts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -18,6 +19,8 @@ pub(super) struct Figures {
     pub(super) refused: u64,
     /// Answers that said `"duplicate":true`.
     pub(super) duplicates: u64,
+    /// How long the clients themselves did not get to their sockets, at most: what a machine has no time for is late everywhere.
+    pub(super) stall: Duration,
     /// What was broken: how often Redis was killed,
     pub(super) redis_kills: u64,
     /// cut connections,
@@ -37,6 +40,7 @@ impl Figures {
             sent_again: 0,
             refused: 0,
             duplicates: 0,
+            stall: Duration::ZERO,
             redis_kills: 0,
             redis_cuts: 0,
             node_kills: 0,

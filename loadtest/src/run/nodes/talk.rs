@@ -274,10 +274,13 @@ impl Talk {
         wait: Duration,
         bar: &indicatif::ProgressBar,
     ) -> anyhow::Result<()> {
-        self.take_notices(clock.now(), bar)?;
+        let begun = clock.now();
+        self.take_notices(begun, bar)?;
         self.come_back(swarm, clock.now())?;
         self.send(swarm, clock.now());
         swarm.wait(wait)?;
+        let late = clock.since(begun).saturating_sub(wait);
+        self.figures.stall = self.figures.stall.max(late);
         while let Some((key, happening)) = swarm.next() {
             if matches!(happening, Happening::Ended(_)) {
                 // A node's death is told before it dies.

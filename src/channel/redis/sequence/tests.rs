@@ -88,6 +88,13 @@ impl Stage {
         self.sequence.answered(self.group, ROOM, Mono(now), out);
     }
 
+    /// The store has said all that it had when `newest` was the newest question.
+    fn catch_up(&mut self, newest: Ticket) {
+        let (now, log) = (self.now, &mut self.out);
+        let out = &mut |_, item: Item| log.push((now, seq_of(&item)));
+        self.sequence.caught_up(USER_GROUP, newest, Mono(now), out);
+    }
+
     fn take(&mut self) -> Vec<i64> {
         std::mem::take(&mut self.out).into_iter().map(|(_, seq)| seq).collect()
     }
@@ -307,16 +314,17 @@ fn a_users_first_message_waits_for_the_store_where_something_before_it_may_have_
     let mut stage = Stage::new(USER_GROUP);
     stage.is_unsure = true;
     stage.arrive(6);
+    let before = stage.sequence.newest_ticket();
     stage.pass(BUS_COLD_MS);
     stage.arrive(7);
     stage.pass(BUS_COLD_MS);
     assert_eq!((stage.take(), stage.asked), (vec![], 1));
+    stage.catch_up(before);
+    assert_eq!(stage.take(), [0; 0], "the store was asked before the question came up");
     for seq in [4, 5, 6] {
         stage.admit(seq, Source::Gap);
     }
-    let (now, log) = (stage.now, &mut stage.out);
-    let out = &mut |_, item: Item| log.push((now, seq_of(&item)));
-    stage.sequence.caught_up(USER_GROUP, Mono(now), out);
+    stage.catch_up(stage.sequence.newest_ticket());
     assert_eq!(stage.take(), [4, 5, 6, 7]);
     stage.pass(2 * BUS_REPAIR_MS);
     assert_eq!((stage.take(), stage.asked), (vec![], 1));
@@ -335,9 +343,7 @@ fn a_first_message_goes_out_when_the_store_has_nothing_before_it_or_does_not_ans
         stage.pass(BUS_COLD_MS);
         assert_eq!((stage.take(), stage.asked), (vec![], 1));
         if answers {
-            let (now, log) = (stage.now, &mut stage.out);
-            let out = &mut |_, item: Item| log.push((now, seq_of(&item)));
-            stage.sequence.caught_up(USER_GROUP, Mono(now), out);
+            stage.catch_up(stage.sequence.newest_ticket());
         } else {
             stage.pass(BUS_REPAIR_MS);
         }

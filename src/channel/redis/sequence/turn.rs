@@ -38,9 +38,21 @@ struct More<T> {
     ready: VecDeque<T>,
     /// Above `base`: what was given up, first and last of each stretch, oldest first.
     skipped: Vec<(Seq, Seq)>,
-    /// While the store is being asked for what is missing: what waits until then or less waits for the answer.
-    asked: Option<Mono>,
+    /// While the store is being asked for what is missing.
+    asked: Option<Asked>,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// What waits until then or less waits for the answer.
+    until: Mono,
+    /// Which question it is.
+    ticket: Ticket,
+}
+
+/// Numbers the questions in the order they came up, all groups together: an answer is for those that were open when it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Ticket(pub(super) u64);
 
 /// How a group's sessions are served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -147,19 +159,26 @@ impl<T> Turn<T> {
     }
 
     /// Some of what is held may have waited long enough. `is_unsure`: what was said to the group before now may have been missed.
-    pub(super) fn expire(&mut self, style: Style, is_unsure: bool, now: Mono) -> Due {
+    /// A question that comes up is `ticket`.
+    pub(super) fn expire(
+        &mut self,
+        style: Style,
+        is_unsure: bool,
+        ticket: Ticket,
+        now: Mono,
+    ) -> Due {
         let is_cold = self.is_cold();
         let Some(more) = &mut self.more else { return Due::Nothing };
         if !more.held.values().any(|(until, _)| *until <= now) {
             return Due::Nothing;
         }
-        if is_cold && let Some(asked) = more.asked.filter(|asked| *asked > now) {
-            more.held.values_mut().for_each(|(at, _)| *at = asked);
+        if is_cold && let Some(asked) = more.asked.filter(|asked| asked.until > now) {
+            more.held.values_mut().for_each(|(at, _)| *at = asked.until);
             return Due::Nothing;
         }
         if style == Style::Careful && more.asked.is_none() && (!is_cold || is_unsure) {
             let until = now.plus(BUS_REPAIR_MS);
-            more.asked = Some(until);
+            more.asked = Some(Asked { until, ticket });
             more.held.values_mut().for_each(|(at, _)| *at = until);
             return if is_cold { Due::AskFirst(until) } else { Due::Ask(until) };
         }
@@ -175,7 +194,7 @@ impl<T> Turn<T> {
     pub(super) fn answered(&mut self, now: Mono) -> Due {
         let is_cold = self.is_cold();
         let Some(more) = &mut self.more else { return Due::Nothing };
-        let Some(asked) = more.asked.take() else { return Due::Nothing };
+        let Some(Asked { until: asked, .. }) = more.asked.take() else { return Due::Nothing };
         if is_cold {
             self.open(now);
             return Due::Nothing;
@@ -237,9 +256,11 @@ impl<T> Turn<T> {
         self.more.as_ref()?.held.values().map(|(until, _)| *until).min()
     }
 
-    /// True exactly when nothing went out yet, and what waits does so until the store has answered.
-    pub(super) fn waits_for_the_first(&self) -> bool {
-        self.is_cold() && self.is_asked()
+    /// True exactly when nothing went out yet, and what waits does so until the store has answered a question that had come up by
+    /// `newest`.
+    pub(super) fn waits_for_the_first(&self, newest: Ticket) -> bool {
+        let asked = self.more.as_ref().and_then(|more| more.asked);
+        self.is_cold() && asked.is_some_and(|asked| asked.ticket <= newest)
     }
 
     /// True exactly when nothing is lost with it, and nothing came for `idle_s` seconds.
