@@ -18,6 +18,7 @@ mod output;
 mod pace;
 mod pairs;
 mod procfs;
+mod report;
 mod rest;
 mod rng;
 mod run;

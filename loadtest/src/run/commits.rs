@@ -177,14 +177,14 @@ mod tests {
             let found = line.and_then(|line| line[name.len()..].split_whitespace().next());
             assert_eq!(found, Some(value), "{name} in\n{table}");
         };
-        has("batched: committed and echoed ", "1500.000");
-        has("single: committed and echoed ", "225.000");
-        has("batched: CPU of Postgres for 1,000 messages ", "666.667");
+        has("batched: committed and echoed ", "1,500");
+        has("single: committed and echoed ", "225.0");
+        has("batched: CPU of Postgres for 1,000 messages ", "666.7");
         has("batched to single, median ", "7.000");
         has("batched to single, least ", "4.000");
-        has("batched to single, most ", "10.000");
-        has("sockets to store alone, same batches, median ", "0.750");
-        has("sockets to store alone, batches of 256, median ", "0.375");
+        has("batched to single, most ", "10.00");
+        has("sockets to store alone, same batches, median ", "0.7500");
+        has("sockets to store alone, batches of 256, median ", "0.3750");
     }
 
     #[test]

@@ -1,0 +1,171 @@
+//! What a run found: what it was told, its figures, latencies and courses over time, and what was wrong.
+//!
+//! Knows nothing of how it is shown: `report::table` and `report::figures` are for people and scripts, `html` for a browser, and
+//! `output` puts them where they belong.
+
+mod amount;
+mod figures;
+mod table;
+
+use hdrhistogram::Histogram;
+use serde_json::Value;
+
+pub(crate) use self::figures::Figures;
+use crate::faults::Faults;
+
+/// The percentiles of a latency that are told, with the end of their key and their quantile; the greatest one stands beside.
+pub(crate) const PERCENTILES: [(&str, f64); 4] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+
+/// The outcome of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// The subcommand.
+    pub(crate) name: &'static str,
+    parameters: Vec<(String, Value)>,
+    rows: Vec<Row>,
+    latencies: Vec<Latency>,
+    courses: Vec<Course>,
+    /// What was wrong; the run failed exactly when there is any.
+    pub(crate) faults: Faults,
+}
+
+/// A figure. Its name, in words, is unique in a report together with its unit.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) value: Value,
+    /// Empty where it is a count, a ratio or a word.
+    pub(crate) unit: &'static str,
+}
+
+/// How long something took, each time.
+#[derive(Debug)]
+pub(crate) struct Latency {
+    pub(crate) name: String,
+    /// Microseconds.
+    pub(crate) histogram: Histogram<u64>,
+}
+
+/// How a figure went over time.
+#[derive(Debug)]
+pub(crate) struct Course {
+    pub(crate) name: String,
+    pub(crate) unit: &'static str,
+    /// Seconds since the start of the measured time, and the figure then.
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+impl Report {
+    /// An empty one.
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, ..Self::default() }
+    }
+
+    /// Adds what the run was told: a count of sessions, a rate, a seed, the server's version.
+    pub(crate) fn parameter(&mut self, name: impl Into<String>, value: impl Into<Value>) {
+        self.parameters.push((name.into(), value.into()));
+    }
+
+    /// Adds a figure; `unit` may be empty.
+    pub(crate) fn row(
+        &mut self,
+        name: impl Into<String>,
+        value: impl Into<Value>,
+        unit: &'static str,
+    ) {
+        self.rows.push(Row { name: name.into(), value: value.into(), unit });
+    }
+
+    /// Adds `histogram`, which counts microseconds: its percentiles are figures, and its curve is drawn.
+    pub(crate) fn latency(&mut self, name: impl Into<String>, histogram: &Histogram<u64>) {
+        self.latencies.push(Latency { name: name.into(), histogram: histogram.clone() });
+    }
+
+    /// Adds how a figure went over time: `points` are seconds since the start of the measured time, which rise, and the figure
+    /// then.
+    pub(crate) fn series(
+        &mut self,
+        name: impl Into<String>,
+        unit: &'static str,
+        points: Vec<(f64, f64)>,
+    ) {
+        self.courses.push(Course { name: name.into(), unit, points });
+    }
+
+    /// True exactly when nothing was wrong.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// All figures: those that were added, and after them the percentiles of each latency.
+    pub(crate) fn all_rows(&self) -> impl Iterator<Item = Row> {
+        self.rows.iter().cloned().chain(self.latencies.iter().flat_map(Latency::rows))
+    }
+
+    /// The last line for people: `chat: ok, 0 faults`.
+    pub(crate) fn verdict(&self) -> String {
+        let verdict = if self.is_ok() { "ok" } else { "FAILED" };
+        format!("{}: {verdict}, {} faults", self.name, self.faults.count())
+    }
+}
+
+impl Row {
+    /// Its name for scripts: the words of the name and the unit, `commits_per_s`, `echo_p99_9_us`.
+    pub(crate) fn key(&self) -> String {
+        let unit = self.unit.replace("1/", "per ").replace('/', " per ").replace('%', "percent");
+        key(&format!("{} {unit}", self.name))
+    }
+}
+
+impl Latency {
+    fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        let row = |label: &str, value: u64| Row {
+            name: format!("{} {label}", self.name),
+            value: value.into(),
+            unit: "us",
+        };
+        let at = move |(label, quantile)| row(label, self.histogram.value_at_quantile(quantile));
+        PERCENTILES.into_iter().map(at).chain([row("max", self.histogram.max())])
+    }
+}
+
+/// `words` in small letters, with `_` for whatever else is between them.
+pub(crate) fn key(words: &str) -> String {
+    let words = words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_").to_ascii_lowercase()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// One of each kind.
+    pub(crate) fn report() -> Report {
+        let mut report = Report::new("chat");
+        report.parameter("sessions", 1_000);
+        report.parameter("server version", "0.1.0 <beta> & more");
+        report.row("messages", 12_345, "");
+        report.row("commits", 12.5, "1/s");
+        report.row("resident", 9_876_543, "bytes");
+        let mut histogram = crate::run::latencies();
+        (1..=10_000).for_each(|us| histogram.record(us).expect("it is within the bounds"));
+        report.latency("echo", &histogram);
+        let points =
+            |scale: f64| (0..60).map(|s| (f64::from(s), scale + f64::from(s % 7))).collect();
+        report.series("throughput", "1/s", points(10_000.0));
+        report.series("resident over time", "bytes", points(9_000_000.0));
+        report
+    }
+
+    #[test]
+    fn keys_are_the_words_of_the_name_and_the_unit() {
+        let key = |name: &str, unit| Row { name: name.into(), value: 1.into(), unit }.key();
+        assert_eq!(key("echo p99.9", "us"), "echo_p99_9_us");
+        assert_eq!(key("commits", "1/s"), "commits_per_s");
+        assert_eq!(key("TCP buffers, both ends", "bytes"), "tcp_buffers_both_ends_bytes");
+        assert_eq!(key("CPU of a core", "%"), "cpu_of_a_core_percent");
+        assert_eq!(key("sent", "bytes/s"), "sent_bytes_per_s");
+        assert_eq!(key("messages", ""), "messages");
+    }
+}
