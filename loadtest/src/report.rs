@@ -4,12 +4,16 @@
 //! `output` puts them where they belong.
 
 mod amount;
+pub(crate) mod comparison;
 mod figures;
 mod table;
+
+use std::borrow::Cow;
 
 use hdrhistogram::Histogram;
 use serde_json::Value;
 
+pub(crate) use self::comparison::Comparison;
 pub(crate) use self::figures::Figures;
 use crate::faults::Faults;
 
@@ -26,6 +30,7 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     latencies: Vec<Latency>,
     courses: Vec<Course>,
+    comparisons: Vec<Comparison>,
     /// What was wrong; the run failed exactly when there is any.
     pub(crate) faults: Faults,
 }
@@ -36,7 +41,7 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) value: Value,
     /// Empty where it is a count, a ratio or a word.
-    pub(crate) unit: &'static str,
+    pub(crate) unit: Cow<'static, str>,
 }
 
 /// How long something took, each time.
@@ -51,7 +56,7 @@ pub(crate) struct Latency {
 #[derive(Debug)]
 pub(crate) struct Course {
     pub(crate) name: String,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: Cow<'static, str>,
     /// Seconds since the start of the measured time, and the figure then.
     pub(crate) points: Vec<(f64, f64)>,
 }
@@ -72,9 +77,9 @@ impl Report {
         &mut self,
         name: impl Into<String>,
         value: impl Into<Value>,
-        unit: &'static str,
+        unit: impl Into<Cow<'static, str>>,
     ) {
-        self.rows.push(Row { name: name.into(), value: value.into(), unit });
+        self.rows.push(Row { name: name.into(), value: value.into(), unit: unit.into() });
     }
 
     /// Adds `histogram`, which counts microseconds: its percentiles are figures, and its curve is drawn.
@@ -87,10 +92,10 @@ impl Report {
     pub(crate) fn series(
         &mut self,
         name: impl Into<String>,
-        unit: &'static str,
+        unit: impl Into<Cow<'static, str>>,
         points: Vec<(f64, f64)>,
     ) {
-        self.courses.push(Course { name: name.into(), unit, points });
+        self.courses.push(Course { name: name.into(), unit: unit.into(), points });
     }
 
     /// True exactly when nothing was wrong.
@@ -98,9 +103,11 @@ impl Report {
         self.faults.is_empty()
     }
 
-    /// All figures: those that were added, and after them the percentiles of each latency.
+    /// All figures: those that were added, after them the percentiles of each latency and the medians of what was compared.
     pub(crate) fn all_rows(&self) -> impl Iterator<Item = Row> {
-        self.rows.iter().cloned().chain(self.latencies.iter().flat_map(Latency::rows))
+        let latencies = self.latencies.iter().flat_map(Latency::rows);
+        let compared = self.comparisons.iter().flat_map(Comparison::rows);
+        self.rows.iter().cloned().chain(latencies).chain(compared)
     }
 
     /// The last line for people: `chat: ok, 0 faults`.
@@ -123,7 +130,7 @@ impl Latency {
         let row = |label: &str, value: u64| Row {
             name: format!("{} {label}", self.name),
             value: value.into(),
-            unit: "us",
+            unit: "us".into(),
         };
         let at = move |(label, quantile)| row(label, self.histogram.value_at_quantile(quantile));
         PERCENTILES.into_iter().map(at).chain([row("max", self.histogram.max())])
@@ -160,7 +167,9 @@ pub(crate) mod tests {
 
     #[test]
     fn keys_are_the_words_of_the_name_and_the_unit() {
-        let key = |name: &str, unit| Row { name: name.into(), value: 1.into(), unit }.key();
+        let key = |name: &str, unit: &'static str| {
+            Row { name: name.into(), value: 1.into(), unit: unit.into() }.key()
+        };
         assert_eq!(key("echo p99.9", "us"), "echo_p99_9_us");
         assert_eq!(key("commits", "1/s"), "commits_per_s");
         assert_eq!(key("TCP buffers, both ends", "bytes"), "tcp_buffers_both_ends_bytes");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Course, Latency, Report, key};
+use super::{Comparison, Course, Latency, Report, key};
 
 /// What `--json` prints, on one line. Keys are the words of the names: `{"name":"chat","ok":true,"figures":{"echo_p50_us":…},…}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub(crate) struct Figures {
     /// How figures went over time.
     #[serde(default)]
     pub(crate) series: Map<String, Value>,
+    /// What was compared, with the figures of each run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) comparisons: Vec<Value>,
     /// The first faults, in words.
     pub(crate) faults: Vec<String>,
     /// How many there are in all.
@@ -70,6 +73,7 @@ impl Report {
                 .map(|latency| (key(&latency.name), curve(latency)))
                 .collect(),
             series: self.courses.iter().map(|course| (key(&course.name), points(course))).collect(),
+            comparisons: self.comparisons.iter().map(compared).collect(),
             faults: self.faults.told().to_vec(),
             fault_count: self.faults.count(),
         }
@@ -93,6 +97,10 @@ fn curve(Latency { histogram, .. }: &Latency) -> Value {
 
 fn points(Course { unit, points, .. }: &Course) -> Value {
     serde_json::to_value(Points { unit, points }).expect("a list of numbers is JSON")
+}
+
+fn compared(comparison: &Comparison) -> Value {
+    serde_json::to_value(comparison).expect("keys are texts, and values are JSON")
 }
 
 #[cfg(test)]

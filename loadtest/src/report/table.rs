@@ -4,6 +4,7 @@ use std::fmt;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use super::comparison::{Comparison, Measure};
 use super::{PERCENTILES, Report, amount};
 
 impl Report {
@@ -18,6 +19,10 @@ impl Report {
         }
         if !self.latencies.is_empty() {
             parts.push(latencies(self));
+        }
+        for comparison in &self.comparisons {
+            let measures = comparison.measures.iter();
+            parts.extend(measures.map(|measure| compared(comparison, measure)));
         }
         let mut lines: Vec<_> = parts.iter().map(|part| format!("{part}\n")).collect();
         lines.extend(self.faults.told().iter().map(|fault| format!("FAULT  {fault}")));
@@ -41,7 +46,7 @@ fn told(report: &Report) -> Aligned {
 fn rows(report: &Report) -> Aligned {
     let mut table = plain([CellAlignment::Left, CellAlignment::Right, CellAlignment::Left]);
     for row in &report.rows {
-        table.add([row.name.clone(), amount::value(&row.value), row.unit.to_owned()]);
+        table.add([row.name.clone(), amount::value(&row.value), row.unit.to_string()]);
     }
     table
 }
@@ -56,6 +61,25 @@ fn latencies(report: &Report) -> Aligned {
         let count = amount::value(&latency.histogram.len().into());
         let figures = latency.rows().map(|row| amount::value(&row.value));
         table.add([latency.name.clone(), count].into_iter().chain(figures));
+    }
+    table
+}
+
+/// One line a subject.
+fn compared(comparison: &Comparison, measure: &Measure) -> Aligned {
+    let aligned = [CellAlignment::Left].into_iter().chain([CellAlignment::Right; 5]);
+    let mut table = plain(aligned);
+    let better = if measure.lower_is_better { "less is better" } else { "more is better" };
+    let unit = if measure.unit.is_empty() { String::new() } else { format!(", {}", measure.unit) };
+    let title = format!("{}: {}{unit} ({better})", comparison.scenario, measure.title);
+    let base = comparison.base().map_or("", |base| &base.name);
+    table.head([&title, "median", "least", "most", "runs", &format!("to {base}")]);
+    for (subject, spread) in comparison.spreads(measure) {
+        let ratio = spread.ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let [median, least, most] =
+            [spread.median, spread.least, spread.most].map(amount::fraction);
+        let name = format!("{} {}", subject.name, subject.version);
+        table.add([name, median, least, most, spread.runs.to_string(), ratio]);
     }
     table
 }
@@ -99,7 +123,9 @@ impl fmt::Display for Aligned {
 
 #[cfg(test)]
 mod tests {
+    use super::super::comparison::tests::comparison;
     use super::super::tests::report;
+    use super::*;
 
     #[test]
     fn figures_are_lined_up_with_units_and_the_verdict_is_last() {
@@ -128,5 +154,21 @@ mod tests {
         let table = report.table();
         assert!(table.contains("\nFAULT  seq 3 came twice\nFAULT  seq 4 never came\n"), "{table}");
         assert!(table.ends_with("\nFAULT  and 5 more\nchat: FAILED, 25 faults\n"), "{table}");
+    }
+
+    #[test]
+    fn a_comparison_is_a_table_for_each_measure() {
+        let mut report = Report::new("compare");
+        report.compare(comparison());
+        let expected = [
+            "echo: server CPU per message, us (less is better)  median  least   most  runs  to raw epoll",
+            "fortifun 0.1.0                                      5.500  5.000  6.000     3          1.10",
+            "raw epoll                                           5.000  4.000  5.200     3          1.00",
+            "node <ws> 8.18                                      14.00  12.50  15.00     3          2.80",
+            "",
+            "compare: ok, 0 faults",
+            "",
+        ];
+        assert_eq!(report.table(), expected.join("\n"));
     }
 }
