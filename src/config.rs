@@ -42,6 +42,8 @@ use sources::ReadFile;
 /// Descriptors that are not for clients: listeners, epolls, wakers, databases, logs, and what the system opens by itself.
 pub const DESCRIPTORS_RESERVED: u64 = 256;
 
+const MEMORY_WARNING: &str = "DATABASE_URL: `memory:` is for benchmarks: NOTHING IS KEPT, every message is lost when this process ends";
+
 /// Checked settings of the whole server.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -92,11 +94,13 @@ impl Config {
         let mut reader = Reader { values, errors };
         let mut warnings = Vec::new();
         let debug = reader.boolean(Key::Debug);
+        let echo = reader.boolean(Key::Echo);
         let store = store(&mut reader, sources.read_file);
+        bench(&mut reader, echo, &store.database, &mut warnings);
         let channel = channel::read(&mut reader, &store.database, sources.read_file, &mut warnings);
         let config = Self {
             debug,
-            echo: reader.boolean(Key::Echo),
+            echo,
             net: net(&mut reader, debug, sources.machine),
             auth: auth(&mut reader, debug, sources.machine, &mut warnings),
             store,
@@ -251,13 +255,15 @@ fn store(reader: &mut Reader, read_file: ReadFile<'_>) -> StoreSettings {
                 statement_timeout_ms,
             }))
         }
+        Ok(Named::Memory { users }) => Database::Memory { users },
         Err(why) => {
             reader.refuse(Key::DatabaseUrl, &why);
             Database::Sqlite("fortifun.db".into())
         }
     };
     let is_sqlite = matches!(database, Database::Sqlite(_));
-    let write_workers = reader.integer(Key::WriteWorkers, if is_sqlite { 1 } else { 2 }) as usize;
+    let is_server = matches!(database, Database::Postgres(_));
+    let write_workers = reader.integer(Key::WriteWorkers, if is_server { 2 } else { 1 }) as usize;
     reader.require(
         write_workers == 1 || !is_sqlite,
         &[Key::WriteWorkers, Key::DatabaseUrl],
@@ -271,6 +277,19 @@ fn store(reader: &mut Reader, read_file: ReadFile<'_>) -> StoreSettings {
         batch_age_ms: reader.integer(Key::BatchAgeMs, 0),
         lease_s: reader.integer(Key::LeaseS, 30) as u32,
     }
+}
+
+/// Lets nobody run on a database that keeps nothing who has not asked for benchmarks.
+fn bench(reader: &mut Reader, echo: bool, database: &Database, warnings: &mut Vec<String>) {
+    if !matches!(database, Database::Memory { .. }) {
+        return;
+    }
+    reader.require(
+        echo,
+        &[Key::DatabaseUrl, Key::Echo],
+        "keeps nothing and is for benchmarks: it needs ECHO on; name a database that keeps what is sent",
+    );
+    warnings.push(MEMORY_WARNING.to_owned());
 }
 
 /// Whom to believe to be the database, by the URL (`sslmode` and `sslrootcert`) and the setting, which holds against it: the

@@ -54,6 +54,7 @@ use condition::Condition;
 use first_answer::{FirstAnswer, Wait};
 use page::DemoPage;
 use signals::Signals;
+use stores::Opener;
 
 /// What the command that starts a server adds to its settings.
 pub struct Hooks {
@@ -116,6 +117,7 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     let encoder = Encoder::new(&config.net.media_url);
     let condition = Condition::of(stores::place(&config));
     let answer = FirstAnswer::awaited();
+    let opener = Opener::of(&config, &answer);
     let me = new_life()?;
     let channel = channel::start(
         &config,
@@ -124,7 +126,7 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
             inboxes: &inboxes,
             encoder: &encoder,
             clock,
-            answer: &answer,
+            opener: &opener,
             metrics: &metrics,
         },
     )?;
@@ -137,7 +139,7 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
             inboxes: inboxes.clone(),
             clock,
             condition: Arc::clone(&condition),
-            answer: answer.clone(),
+            opener,
         },
         &metrics,
     )?;

@@ -66,6 +66,9 @@ fn examine(loaded: anyhow::Result<Config>) -> anyhow::Result<Vec<Finding>> {
 }
 
 fn database(config: &Config) -> Vec<Finding> {
+    if let Database::Memory { .. } = config.store.database {
+        return vec![own::memory()];
+    }
     let report = server::inspect_store(config);
     let mut findings = vec![own::store(&report)];
     match report.map(|report| report.engine) {
@@ -133,5 +136,14 @@ mod tests {
         let config = Config::from_pairs(&[("DEBUG", "1"), ("DATABASE_URL", &url)]).unwrap();
         let findings = database(&config);
         assert!(findings.iter().any(|finding| finding.what.starts_with("disk: ")));
+    }
+
+    #[test]
+    fn a_database_in_memory_is_told_and_not_asked() {
+        let env = [("DEBUG", "1"), ("ECHO", "1"), ("DATABASE_URL", "memory:?users=2")];
+        let findings = database(&Config::from_pairs(&env).unwrap());
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].verdict, Verdict::Warn);
+        assert!(findings[0].what.contains("nothing is kept"), "{}", findings[0]);
     }
 }

@@ -120,9 +120,9 @@ pub(super) fn read(
             "CHANNEL_LAYER: `memory` keeps this node by itself; REDIS_URL is not used".to_owned(),
         );
     }
-    if kind != ChannelKind::Memory && matches!(database, Database::Sqlite(_)) {
+    if kind != ChannelKind::Memory && !matches!(database, Database::Postgres(_)) {
         warnings.push(
-            "DATABASE_URL: SQLite serves one node; more than one need Postgres, whatever the channel layer"
+            "DATABASE_URL: SQLite and memory serve one node; more than one need Postgres, whatever the channel layer"
                 .to_owned(),
         );
     }

@@ -15,6 +15,11 @@ pub enum Database {
     Sqlite(PathBuf),
     /// A Postgres server.
     Postgres(Box<PostgresSettings>),
+    /// Nothing that lasts: the server's own memory, for benchmarks.
+    Memory {
+        /// How many users it begins with; their ids are 1 to this.
+        users: u32,
+    },
 }
 
 /// A Postgres server, and how it is spoken to.
@@ -32,11 +37,15 @@ pub struct PostgresSettings {
     pub statement_timeout_ms: u64,
 }
 
+/// Users that `memory:` may begin with.
+const MEMORY_USERS_MAX: u32 = 10_000_000;
+
 /// What a URL says by itself, before other settings are looked at.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Named {
     Sqlite(PathBuf),
     Postgres(PostgresUrl),
+    Memory { users: u32 },
 }
 
 impl Named {
@@ -51,6 +60,9 @@ impl Named {
         };
         match scheme {
             "sqlite" => sqlite_path(rest).map(Self::Sqlite).map_err(str::to_owned),
+            "memory" => {
+                memory_users(rest).map(|users| Self::Memory { users }).map_err(str::to_owned)
+            }
             "postgres" | "postgresql" | "postgis" => PostgresUrl::parse(rest).map(Self::Postgres),
             _ => {
                 Err("no such database; use sqlite:///path or postgres://user@host/name".to_owned())
@@ -79,6 +91,17 @@ impl PostgresSettings {
         }
         place
     }
+}
+
+/// `rest` is what follows `memory:`: nothing, or how many users there are.
+fn memory_users(rest: &str) -> Result<u32, &'static str> {
+    if rest.is_empty() {
+        return Ok(0);
+    }
+    rest.strip_prefix("?users=")
+        .and_then(|count| count.parse().ok())
+        .filter(|count| *count <= MEMORY_USERS_MAX)
+        .ok_or("takes `?users=` and a whole number up to 10000000, or nothing")
 }
 
 /// `rest` is what follows `sqlite:`.
@@ -116,6 +139,15 @@ mod tests {
     }
 
     #[test]
+    fn memory_begins_with_as_many_users_as_are_asked_for() {
+        for (url, users) in
+            [("memory:", 0), ("memory:?users=0", 0), ("memory:?users=10000000", 10_000_000)]
+        {
+            assert_eq!(Named::parse(url), Ok(Named::Memory { users }));
+        }
+    }
+
+    #[test]
     fn a_database_that_cannot_be_used_is_refused() {
         for (url, why) in [
             ("mysql://db/app", "no such database"),
@@ -125,6 +157,9 @@ mod tests {
             ("sqlite:///", "must name a file"),
             ("sqlite:///:memory:", "must name a file"),
             ("sqlite:///a.db?mode=ro", "nothing after it"),
+            ("memory:?users=10000001", "up to 10000000"),
+            ("memory://", "takes `?users=`"),
+            ("memory:?users=", "takes `?users=`"),
         ] {
             let told = Named::parse(url).unwrap_err();
             assert!(told.contains(why), "{url}: {told}");

@@ -124,7 +124,7 @@ settings! {
         Debug "DEBUG" Boolean, "", Is("false"),
             "Development: serves the demo page, makes up a SECRET_KEY. Never in production.";
         Echo "ECHO" Boolean, "", Is("false"),
-            "Opens the `/_echo` socket for benchmarks and conformance tests. Never in production.";
+            "Opens the `/_echo` socket for benchmarks and conformance tests, and allows `memory:` as DATABASE_URL. Never in production.";
     }
     "Identity" {
         SecretKey "SECRET_KEY" Secret { bytes_min: 32 }, "", Unset,
@@ -145,7 +145,7 @@ settings! {
             "s", Is("5"), "How long a connection to a host of Postgres may take to open; unset: `connect_timeout` of the URL holds.";
         DatabaseStatementTimeoutS "DATABASE_STATEMENT_TIMEOUT_S" Integer { min: 1, max: 300 }, "s", Is("10"),
             "How long one statement may take in Postgres.";
-        WriteWorkers "WRITE_WORKERS" Integer { min: 1, max: 64 }, "threads", Derived("2 with Postgres, 1 with SQLite"),
+        WriteWorkers "WRITE_WORKERS" Integer { min: 1, max: 64 }, "threads", Derived("2 with Postgres, else 1"),
             "Threads that commit, each with a connection; SQLite has one writer.";
         ReadWorkers "READ_WORKERS" Integer { min: 1, max: 64 }, "threads", Is("2"),
             "Threads that answer reads, each with a connection.";

@@ -167,6 +167,19 @@ fn settings_that_contradict_each_other_are_refused() {
     assert_eq!(refused("", &env).len(), 1);
 }
 
+#[test]
+fn a_database_in_memory_is_for_benchmarks_and_says_so() {
+    let url = ("DATABASE_URL", "memory:?users=7");
+    let told = refused("", &[("SECRET_KEY", KEY), url]);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("DATABASE_URL: ") && told[0].contains("ECHO"), "{told:?}");
+    let env = [("SECRET_KEY", KEY), ("ECHO", "1"), url];
+    let config = load("", &env, &[]).unwrap();
+    assert_eq!(config.store.database, Database::Memory { users: 7 });
+    assert_eq!(config.store.write_workers, 1);
+    assert!(config.warnings[0].contains("NOTHING IS KEPT"), "{:?}", config.warnings);
+}
+
 /// The settings of Postgres that these variables make.
 fn postgres(env: &[(&str, &str)]) -> (StoreSettings, PostgresSettings) {
     let store = load("", &[&[("SECRET_KEY", KEY)], env].concat(), &[]).unwrap().store;

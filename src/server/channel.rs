@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
-use super::first_answer::FirstAnswer;
 use super::ledger::StoreLedger;
-use super::{stores, threads};
+use super::stores::Opener;
+use super::threads;
 use crate::channel::bus::{ConversationName, Format};
 use crate::channel::memory::MemoryLayer;
 use crate::channel::redis::{
@@ -32,7 +32,7 @@ pub(super) struct Links<'a> {
     pub(super) inboxes: &'a [Inbox],
     pub(super) encoder: &'a Encoder,
     pub(super) clock: Clock,
-    pub(super) answer: &'a FirstAnswer,
+    pub(super) opener: &'a Opener,
     pub(super) metrics: &'a Arc<Registry>,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn start(config: &Config, links: &Links<'_>) -> anyhow::Result<Channe
         return Ok(Channel { layer, bus: None });
     };
     let clock = links.clock;
-    let store = stores::open_for_worker(config, Lane::Read, links.answer)?;
+    let store = links.opener.open(Lane::Read)?;
     let ledger = StoreLedger::new(store, links.encoder.clone(), clock);
     let ledger: OpenLedger = Box::new(move || Box::new(ledger));
     let sink = |inbox: &Inbox| Box::new(inbox.clone()) as Box<dyn Sink>;

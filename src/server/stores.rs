@@ -1,17 +1,19 @@
 //! Which database, and in which state.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::first_answer::{FirstAnswer, Meet};
 use crate::auth::Revocations;
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, PostgresSettings};
 use crate::limits::REVOCATIONS_PAGE;
 use crate::shard::mio_io::Clock;
+use crate::store::memory::MemoryStore;
 use crate::store::postgres::PostgresStore;
 use crate::store::schema::postgres::Health;
 use crate::store::schema::{Pending, Planned, Progress, postgres, sqlite};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Failure, Lane, Reply, Request, Store, StoreError};
+use crate::store::{Failure, Lane, Reply, Request, Store, StoreError, StoreErrorKind};
 
 /// What `doctor` asks of a database.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +37,10 @@ pub enum Engine {
 }
 
 /// Opens one more connection to the configured database, which must be migrated already.
+///
+/// # Errors
+///
+/// It cannot be opened, or is the memory of a server, which is another process than the caller.
 pub fn open_store(config: &Config, lane: Lane) -> Result<Box<dyn Store>, StoreError> {
     match &config.store.database {
         Database::Sqlite(path) => Ok(Box::new(SqliteStore::open(path, lane)?)),
@@ -42,20 +48,47 @@ pub fn open_store(config: &Config, lane: Lane) -> Result<Box<dyn Store>, StoreEr
             PostgresStore::check(settings)?;
             Ok(Box::new(PostgresStore::new(settings, lane)))
         }
+        Database::Memory { .. } => Err(out_of_reach()),
     }
 }
 
-/// The connection of one worker. To a database that is a server, it is made when the first answer has come.
-pub(super) fn open_for_worker(
-    config: &Config,
-    lane: Lane,
-    answer: &FirstAnswer,
-) -> Result<Box<dyn Store>, StoreError> {
-    match &config.store.database {
-        Database::Sqlite(_) => open_store(config, lane),
-        Database::Postgres(settings) => {
-            Ok(answer.before(Box::new(PostgresStore::new(settings, lane))))
+/// Opens the connections of workers.
+#[derive(Clone)]
+pub(super) enum Opener {
+    Sqlite(PathBuf),
+    /// Not used before the first answer has come.
+    Postgres(Box<PostgresSettings>, FirstAnswer),
+    /// The one that all share.
+    Memory(MemoryStore),
+}
+
+impl Opener {
+    pub(super) fn of(config: &Config, answer: &FirstAnswer) -> Self {
+        match &config.store.database {
+            Database::Sqlite(path) => Self::Sqlite(path.clone()),
+            Database::Postgres(settings) => Self::Postgres(settings.clone(), answer.clone()),
+            Database::Memory { users } => Self::Memory(MemoryStore::with_users(*users)),
         }
+    }
+
+    /// The connection of one worker.
+    pub(super) fn open(&self, lane: Lane) -> Result<Box<dyn Store>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(path) => Box::new(SqliteStore::open(path, lane)?),
+            Self::Postgres(settings, answer) => {
+                answer.before(Box::new(PostgresStore::new(settings, lane)))
+            }
+            Self::Memory(store) => Box::new(store.clone()),
+        })
+    }
+}
+
+/// What commands hear that would look into the memory of another process.
+fn out_of_reach() -> StoreError {
+    StoreError {
+        kind: StoreErrorKind::Unavailable,
+        detail: "DATABASE_URL: `memory:` is within a running server, where no command reaches it; its users are those of `memory:?users=N`"
+            .to_owned(),
     }
 }
 
@@ -64,6 +97,7 @@ pub(super) fn place(config: &Config) -> String {
     match &config.store.database {
         Database::Sqlite(path) => path.display().to_string(),
         Database::Postgres(settings) => settings.place(),
+        Database::Memory { .. } => "memory".to_owned(),
     }
 }
 
@@ -78,6 +112,7 @@ pub fn migrate(
         Database::Postgres(settings) => {
             postgres::migrate(&mut postgres::connect(settings)?, now, progress)
         }
+        Database::Memory { .. } => Err(out_of_reach()),
     }
 }
 
@@ -89,6 +124,7 @@ pub fn plan_migration(config: &Config) -> Result<Vec<Planned>, StoreError> {
             Ok(sqlite::inspect(path)?.0.into_iter().map(planned).collect())
         }
         Database::Postgres(settings) => postgres::plan(&mut postgres::connect(settings)?),
+        Database::Memory { .. } => Err(out_of_reach()),
     }
 }
 
@@ -105,6 +141,7 @@ pub fn inspect_store(config: &Config) -> Result<StoreReport, StoreError> {
             let engine = Engine::Postgres(postgres::health(&mut client)?);
             Ok(StoreReport { pending, engine })
         }
+        Database::Memory { .. } => Err(out_of_reach()),
     }
 }
 
@@ -146,5 +183,39 @@ fn load(store: &mut dyn Store, revocations: &Revocations) -> Result<(), StoreErr
         if found.len() < REVOCATIONS_PAGE {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_told_that_the_memory_of_a_server_is_out_of_their_reach() {
+        let env = [("DEBUG", "1"), ("ECHO", "1"), ("DATABASE_URL", "memory:")];
+        let config = Config::from_pairs(&env).unwrap();
+        let told = [
+            open_store(&config, Lane::Write).err(),
+            migrate(&config, &mut |_| {}).err(),
+            plan_migration(&config).err(),
+            inspect_store(&config).err(),
+        ];
+        for error in told {
+            assert!(error.unwrap().detail.contains("no command reaches it"));
+        }
+    }
+
+    #[test]
+    fn the_workers_of_a_server_in_memory_share_one_store() {
+        let opener = Opener::Memory(MemoryStore::with_users(3));
+        let mut writer = opener.open(Lane::Write).unwrap();
+        let mut reader = opener.open(Lane::Read).unwrap();
+        let now = Clock::start().now().wall;
+        let [username, first_name, last_name] = ["fourth", "", ""].map(str::to_owned);
+        let request = Request::AddUser { username, first_name, last_name };
+        writer.commit(&[request], now).unwrap()[0].as_ref().unwrap();
+        let admit = |user| Request::Admit { user: crate::ids::UserId(user), conversation: None };
+        assert!(reader.read(&admit(4), now).is_ok());
+        assert!(reader.read(&admit(5), now).is_err());
     }
 }

@@ -15,8 +15,8 @@ use crate::worker::batch::BatchLimits;
 use crate::worker::{Surroundings, Worker, Workload};
 
 use super::condition::Condition;
-use super::first_answer::FirstAnswer;
-use super::{stores, threads};
+use super::stores::Opener;
+use super::threads;
 
 /// What workers are connected to.
 pub(super) struct Links {
@@ -25,7 +25,7 @@ pub(super) struct Links {
     pub(super) inboxes: Vec<Inbox>,
     pub(super) clock: Clock,
     pub(super) condition: Arc<Condition>,
-    pub(super) answer: FirstAnswer,
+    pub(super) opener: Opener,
 }
 
 /// Starts the write and read workers, each with a database connection of its own.
@@ -38,12 +38,12 @@ pub(super) fn start(
     let batch = BatchLimits { requests: config.store.batch_max, age_ms: config.store.batch_age_ms };
     let mut started = Vec::new();
     for (number, queue) in workload.write.into_iter().enumerate() {
-        let store = stores::open_for_worker(config, Lane::Write, &links.answer)?;
+        let store = links.opener.open(Lane::Write)?;
         let worker = Worker::new(store, batch, surroundings(links, metrics));
         started.push(threads::spawn(format!("write-{number}"), move || worker.run_writes(&queue))?);
     }
     for number in 0..config.store.read_workers {
-        let store = stores::open_for_worker(config, Lane::Read, &links.answer)?;
+        let store = links.opener.open(Lane::Read)?;
         let worker = Worker::new(store, batch, surroundings(links, metrics));
         let queue = workload.read.clone();
         started.push(threads::spawn(format!("read-{number}"), move || worker.run_reads(&queue))?);

@@ -40,6 +40,17 @@ impl MemoryStore {
         Arc::new(move |_| Ok(Box::new(store.clone())))
     }
 
+    /// A store whose users are `user1`, `user2` … by name and 1 to `count` by id.
+    pub fn with_users(count: u32) -> Self {
+        let store = Self::new();
+        let mut state = store.state.lock();
+        for number in 1..=count {
+            state.add_user(&format!("user{number}"), "", "");
+        }
+        drop(state);
+        store
+    }
+
     /// Takes every user offline, as after the death of the process that had them online.
     pub fn reset_presence(&self) {
         let mut state = self.state.lock();

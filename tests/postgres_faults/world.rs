@@ -272,7 +272,7 @@ pub(crate) fn settings(url: &str) -> PostgresSettings {
         config::Database::Postgres(settings) => {
             PostgresSettings { statement_timeout_ms: STATEMENT_MS, ..*settings }
         }
-        config::Database::Sqlite(path) => panic!("{}", path.display()),
+        other => panic!("{other:?}"),
     }
 }
 

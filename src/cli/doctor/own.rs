@@ -81,6 +81,14 @@ pub(super) fn store(report: &Result<StoreReport, StoreError>) -> Finding {
     }
 }
 
+/// A database that keeps nothing.
+pub(super) fn memory() -> Finding {
+    Finding::warn(
+        "database: `memory:` is for benchmarks; nothing is kept when the server ends",
+        "export DATABASE_URL=sqlite:///fortifun.db",
+    )
+}
+
 /// SQLite's `journal_mode`.
 pub(super) fn journal(mode: &str) -> Finding {
     if mode.eq_ignore_ascii_case("wal") {
