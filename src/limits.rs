@@ -79,6 +79,8 @@ pub const BUS_SUBSCRIBE_MAX: usize = 1_000;
 /// Channels that one connection has subscribed to and that are not confirmed, when the next command is sent. A confirmation
 /// of the longest name has 200 bytes, and Redis cuts off who leaves 8 MiB unread.
 pub const BUS_UNCONFIRMED_MAX: usize = 4_000;
+/// How often the map of a cluster is read where nobody doubts it.
+pub const BUS_MAP_MS: u64 = 5_000;
 /// Between two orders to look for what was lost on the bus, from one node.
 pub const BUS_GAP_MS: u64 = 5_000;
 /// With the core layer: how long a node that gives no sign of life is taken to live, seconds.

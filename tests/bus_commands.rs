@@ -5,7 +5,7 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-use fortifun_fixtures::{Redis, Reply};
+use fortifun_fixtures::{Redis, RedisCluster, Reply};
 
 const LAYERS: [&str; 2] = ["redis-pubsub", "redis-core"];
 
@@ -248,4 +248,48 @@ fn a_server_that_is_not_there_is_one_line_without_its_password() {
         assert!(lines.len() == 1 && lines[0].contains("cannot be reached"), "{told}");
         assert!(!told.contains("hunter2"));
     }
+}
+
+#[test]
+fn a_redis_cluster_is_asked_master_by_master() {
+    let cluster = RedisCluster::start(0);
+    // One is enough to find the others by.
+    let url = &cluster.urls()[1];
+    let lines = doctor(url, LAYERS[0]);
+    assert!(lines.iter().all(|line| line.starts_with("ok  ")), "{lines:#?}");
+    for master in &cluster.nodes {
+        for part in ["answers in ", "version 7.", "client-output-buffer-limit pubsub is "] {
+            expect_line(&lines, "ok", &format!(":{}: {part}", master.port()));
+        }
+        expect_line(&lines, "ok", &format!(":{}: a message came back in ", master.port()));
+    }
+    let send = ["send", "--group", "chat_7", "--event", EVENT];
+    let sent = fortifun(url, LAYERS[0], &send);
+    assert_eq!(text(&sent.stdout), "sent to 0 receivers\n", "{}", text(&sent.stderr));
+    let groups = fortifun(url, LAYERS[0], &["groups"]);
+    assert_eq!(text(&groups.stdout), "groups: 0, members: 0\n", "{}", text(&groups.stderr));
+    let core = fortifun(url, LAYERS[1], &send);
+    assert_eq!(core.status.code(), Some(2));
+    assert!(text(&core.stderr).contains("CHANNEL_LAYER: "), "{}", text(&core.stderr));
+    // As a server by itself it is known for what it is.
+    expect_line(&doctor(&cluster.nodes[0].url(), LAYERS[0]), "->", "redis+cluster://");
+}
+
+#[test]
+fn a_user_of_a_redis_cluster_has_rights_after_what_doctor_says() {
+    let cluster = RedisCluster::start(0);
+    let tell = |words: &[&str]| {
+        for node in &cluster.nodes {
+            node.command(&[&["ACL", "SETUSER", "app"], words].concat());
+        }
+    };
+    tell(&["on", ">secret", "resetkeys", "resetchannels", "-@all", "+@connection"]);
+    let url = cluster.urls()[0].replacen("://", "://app:secret@", 1);
+    let lines = doctor(&url, LAYERS[0]);
+    expect_line(&lines, "fail", "the user lacks a permission");
+    let mend = lines.iter().find_map(|line| line.split_once("redis-cli ACL SETUSER … ")).unwrap().1;
+    tell(&mend.split(' ').map(|rule| rule.trim_matches('\'')).collect::<Vec<_>>());
+    let lines = doctor(&url, LAYERS[0]);
+    expect_line(&lines, "ok", "a message came back");
+    assert!(!lines.iter().any(|line| line.starts_with("fail")), "{lines:#?}");
 }

@@ -54,7 +54,7 @@ pub type OpenLedger = Box<dyn FnOnce() -> Box<dyn Ledger> + Send>;
 /// How the bus is reached and spoken, as Django's `CHANNEL_LAYERS` has it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// In the order of Django's settings; at least one.
+    /// In the order of Django's settings; at least one. Nodes of a Redis Cluster (`redis+cluster://`) are all of the same.
     pub hosts: Vec<HostUrl>,
     /// `asgi` unless told otherwise.
     pub prefix: String,
@@ -174,6 +174,17 @@ impl ChannelLayer for RedisLayer {
 }
 
 impl Settings {
+    /// True exactly when the hosts are nodes of one Redis Cluster: `redis+cluster://` or `rediss+cluster://`.
+    pub fn is_cluster(&self) -> bool {
+        self.hosts.first().is_some_and(HostUrl::is_of_cluster)
+    }
+
+    /// What is connected to, for people: each host, or the cluster as one.
+    pub(super) fn shown(&self) -> Vec<String> {
+        let all: Vec<String> = self.hosts.iter().map(HostUrl::redacted).collect();
+        if self.is_cluster() { vec![all.join(",")] } else { all }
+    }
+
     /// The layer whose messages are sealed and opened.
     pub(super) const fn layer(&self) -> Layer {
         match self.kind {
@@ -184,6 +195,11 @@ impl Settings {
 }
 
 impl HostUrl {
+    /// True exactly when it is a node of a Redis Cluster.
+    pub fn is_of_cluster(&self) -> bool {
+        self.0.starts_with("redis+cluster://") || self.0.starts_with("rediss+cluster://")
+    }
+
     /// The address without user and password, for people.
     pub fn redacted(&self) -> String {
         let Some((scheme, rest)) = self.0.split_once("://") else { return "?".to_owned() };

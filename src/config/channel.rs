@@ -115,6 +115,11 @@ pub(super) fn read(
         &[Key::ChannelLayer, Key::RedisUrl],
         "needs REDIS_URL",
     );
+    reader.require(
+        kind != ChannelKind::RedisCore || hosts.iter().all(|host| !host.is_cluster),
+        &[Key::ChannelLayer, Key::RedisUrl],
+        "a Redis Cluster is spoken with by redis-pubsub alone",
+    );
     if kind == ChannelKind::Memory && !hosts.is_empty() {
         warnings.push(
             "CHANNEL_LAYER: `memory` keeps this node by itself; REDIS_URL is not used".to_owned(),
@@ -210,6 +215,10 @@ mod tests {
             (
                 &[("CHANNEL_LAYER", "redis")],
                 "CHANNEL_LAYER: must be memory, redis-pubsub or redis-core",
+            ),
+            (
+                &[("CHANNEL_LAYER", "redis-core"), ("REDIS_URL", "redis+cluster://a")],
+                "CHANNEL_LAYER: a Redis Cluster is spoken with by redis-pubsub alone",
             ),
             // The URL is what is wrong, and not that there is none.
             (

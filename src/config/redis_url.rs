@@ -17,6 +17,8 @@ pub struct RedisHost {
     pub place: String,
     /// True exactly when the connection is encrypted: `rediss://`.
     pub is_tls: bool,
+    /// True exactly when it is a node of a Redis Cluster: `redis+cluster://`.
+    pub is_cluster: bool,
 }
 
 /// The port where a URL names none.
@@ -45,6 +47,9 @@ pub(super) fn parse_list(list: &str) -> Result<Vec<RedisHost>, String> {
             return Err(format!("names {} twice", host.place));
         }
     }
+    if hosts.iter().any(|host| host.is_cluster != hosts[0].is_cluster) {
+        return Err("names nodes of a Redis Cluster and other servers".to_owned());
+    }
     match hosts.len() {
         0 => Err(FORM.to_owned()),
         _ => Ok(hosts),
@@ -55,12 +60,9 @@ impl RedisHost {
     fn parse(url: &str) -> Result<Self, String> {
         let Some((scheme, rest)) = url.split_once("://") else { return Err(FORM.to_owned()) };
         match scheme {
-            "redis" => Self::parse_tcp(rest, false),
-            "rediss" => Self::parse_tcp(rest, true),
+            "redis" | "rediss" => Self::parse_tcp(rest, scheme),
             "unix" => Self::parse_unix(rest),
-            "redis+cluster" | "rediss+cluster" => Err("names a Redis Cluster, which is not \
-                spoken; name single servers, several with commas between them"
-                .to_owned()),
+            "redis+cluster" | "rediss+cluster" => Self::parse_cluster(rest, scheme),
             "redis+sentinel" | "sentinel" => {
                 Err("names a Sentinel, which is not spoken; name the \
                 server by an address that follows the primary"
@@ -70,8 +72,19 @@ impl RedisHost {
         }
     }
 
-    /// `rest` is what follows the scheme and its slashes.
-    fn parse_tcp(rest: &str, is_tls: bool) -> Result<Self, String> {
+    /// One node of a cluster, of which the others are heard.
+    fn parse_cluster(rest: &str, scheme: &str) -> Result<Self, String> {
+        let host = Self::parse_tcp(rest, scheme)?;
+        if host.place.ends_with("/0") {
+            Ok(Self { is_cluster: true, ..host })
+        } else {
+            Err("names a database, and a Redis Cluster has none but 0".to_owned())
+        }
+    }
+
+    /// `rest` is what follows `scheme` and its slashes.
+    fn parse_tcp(rest: &str, scheme: &str) -> Result<Self, String> {
+        let is_tls = scheme.starts_with("rediss");
         let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = before_query.split_once('/').unwrap_or((before_query, ""));
         // One of them unescaped in a password would make a host of the password's end.
@@ -97,11 +110,11 @@ impl RedisHost {
         said.take_query(query, is_tls)?;
         let credentials = said.credentials();
         let database = said.database;
-        let scheme = if is_tls { "rediss" } else { "redis" };
         Ok(Self {
             url: Secret::new(&format!("{scheme}://{credentials}{host}:{port}/{database}")),
             place: format!("{host}:{port}/{database}"),
             is_tls,
+            is_cluster: false,
         })
     }
 
@@ -126,6 +139,7 @@ impl RedisHost {
             url: Secret::new(&said.unix_url(&path)),
             place: format!("{}?db={database}", path.display()),
             is_tls: false,
+            is_cluster: false,
         })
     }
 }
@@ -281,6 +295,17 @@ mod tests {
     }
 
     #[test]
+    fn nodes_of_a_cluster_are_named_as_such() {
+        let list = "rediss+cluster://me:pw@a:7000,rediss+cluster://me:pw@b";
+        let hosts = parse_list(list).unwrap();
+        let text = |host: &RedisHost| str::from_utf8(host.url.expose()).unwrap().to_owned();
+        let urls = ["rediss+cluster://me:pw@a:7000/0", "rediss+cluster://me:pw@b:6379/0"];
+        assert_eq!(hosts.iter().map(text).collect::<Vec<_>>(), urls);
+        assert!(hosts.iter().all(|host| host.is_cluster && host.is_tls));
+        assert!(!parse("rediss://a")[0].0.is_cluster);
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused_and_no_password_told() {
         for (list, why) in [
             ("cache:6379", "must be as redis://"),
@@ -301,7 +326,8 @@ mod tests {
             ("redis://a,hunter2@b", "URL 2) is no URL; a comma"),
             ("redis://a,redis://b:x", "(URL 2) must be as redis://"),
             ("redis://a,redis://:hunter2@a", "names a:6379/0 twice"),
-            ("redis+cluster://a", "Redis Cluster"),
+            ("redis+cluster://a,redis://b", "nodes of a Redis Cluster and other servers"),
+            ("rediss+cluster://a/1", "has none but 0"),
             ("sentinel://a", "Sentinel"),
             ("http://a", "no such scheme"),
             ("rediss://a?ssl_cert_reqs=none", "REDIS_CA_FILE"),

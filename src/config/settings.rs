@@ -158,7 +158,7 @@ settings! {
     }
     "Channel layer" {
         RedisUrl "REDIS_URL" Urls, "", Unset,
-            "The Redis of Django's channel layer: `redis://user:password@host:6379/0`, `rediss://` with TLS; several with commas between them, in the order of Django's `hosts`.";
+            "The Redis of Django's channel layer: `redis://user:password@host:6379/0`, `rediss://` with TLS; several with commas between them, in the order of Django's `hosts`. `redis+cluster://host:port` is a Redis Cluster, where Django cannot be.";
         RedisCaFile "REDIS_CA_FILE" Text { chars_max: 4_096 }, "", Unset,
             "PEM file of the authorities that may vouch for a `rediss://` server; unset: those of the system.";
         ChannelLayer "CHANNEL_LAYER" Choice(&["memory", "redis-pubsub", "redis-core"]), "",

@@ -12,6 +12,8 @@
 
 #[path = "channel/book.rs"]
 mod book;
+#[path = "channel/cluster.rs"]
+mod cluster;
 #[path = "channel/inbox.rs"]
 mod inbox;
 #[path = "channel/life.rs"]
@@ -27,6 +29,7 @@ mod world;
 
 use std::time::Duration;
 
+use fortifun_fixtures::RedisCluster;
 use redis::{Ground, Layer};
 use world::World;
 
@@ -71,6 +74,12 @@ fn redis_pubsub_keeps_the_port_over_two_guarded_hosts() {
 }
 
 #[test]
+fn a_redis_cluster_keeps_the_port() {
+    let ground = cluster::ground(RedisCluster::start(0));
+    suite(&|| ground.world());
+}
+
+#[test]
 fn redis_core_keeps_the_port() {
     let ground = Ground::plain(Layer::Core);
     suite(&|| ground.world());
@@ -84,12 +93,22 @@ fn redis_core_keeps_the_port_over_two_guarded_hosts() {
 
 #[test]
 fn redis_pubsub_outlives_its_redis() {
-    redis::outlives(Layer::PubSub);
+    redis::outlives(Ground::plain(Layer::PubSub));
 }
 
 #[test]
 fn redis_core_outlives_its_redis() {
-    redis::outlives(Layer::Core);
+    redis::outlives(Ground::plain(Layer::Core));
+}
+
+#[test]
+fn a_redis_cluster_outlives_its_masters() {
+    redis::outlives(cluster::ground(RedisCluster::start(0)));
+}
+
+#[test]
+fn a_redis_cluster_moves_slots_and_loses_nothing() {
+    cluster::slots_move();
 }
 
 #[test]

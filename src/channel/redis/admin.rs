@@ -3,6 +3,7 @@
 
 mod groups;
 mod health;
+mod hosts;
 mod round_trip;
 mod send;
 
@@ -11,8 +12,9 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, Pipeline, Value};
 
 use super::link::{Endpoint, Fault, Link};
+use super::pubsub::{cluster, endpoints};
 use super::{Clock, Kind, Random, Settings, Unusable};
-use crate::channel::bus::{Envelope, Fresh, Names, Ring, Uniques};
+use crate::channel::bus::{Envelope, Fresh, Names, Uniques};
 use crate::ids::NodeId;
 
 pub use super::link::Fault as BusFault;
@@ -33,8 +35,9 @@ pub struct Admin {
     kind: Kind,
     names: Names,
     envelope: Envelope,
-    ring: Ring,
-    endpoints: Vec<Endpoint>,
+    /// The servers of the settings, or nodes of a cluster that know its masters.
+    named: Vec<Endpoint>,
+    is_cluster: bool,
     clock: Clock,
     random: Random,
 }
@@ -60,8 +63,8 @@ impl Admin {
         clock: Clock,
         random: Random,
     ) -> Result<Self, Unusable> {
-        let ca_file = settings.ca_file.as_deref();
-        let endpoint = |url| Endpoint::parse(url, ca_file);
+        let is_cluster = settings.is_cluster();
+        let named = if is_cluster { cluster::seeds(settings)? } else { endpoints(settings)? };
         Ok(Self {
             me,
             kind: settings.kind,
@@ -71,8 +74,8 @@ impl Admin {
                 settings.format,
                 settings.keys.iter().map(|key| &*key.0),
             ),
-            ring: Ring::new(settings.hosts.len()),
-            endpoints: settings.hosts.iter().map(endpoint).collect::<Result<_, _>>()?,
+            named,
+            is_cluster,
             clock,
             random,
         })

@@ -13,7 +13,7 @@ use super::outbox::Outbox;
 use super::sequence::{Arrival, Ask, Item, Sequence, Shards, Source, Verdict};
 use super::tend::{self, Note, Notes};
 use super::waits::{self, Bell};
-use super::{Clock, HostUrl, OpenLedger, Random, Settings, Surroundings, Task};
+use super::{Clock, OpenLedger, Random, Settings, Surroundings, Task};
 use crate::channel::bus::{
     Address, Dropped, Envelope, Fields, Flaw, Names, Received, Ring, inbound, read_gap,
 };
@@ -108,7 +108,7 @@ impl Hub {
             outbox: Outbox::default(),
             notes,
             bell: Bell::default(),
-            condition: Condition::new(settings.hosts.iter().map(HostUrl::redacted).collect()),
+            condition: Condition::new(settings.shown()),
             metrics: metrics.block(),
             doubt: Doubt::default(),
             orders: AtomicU64::new(0),

@@ -11,54 +11,79 @@
 //!
 //! Which host has which channel is decided by the channel's name, as everybody on the bus does.
 
+pub(super) mod cluster;
+mod health;
+mod hosts;
 mod inward;
 mod lane;
 mod outward;
 mod pipeline;
 mod pulse;
+pub(super) mod route;
 mod subscriptions;
 
 use std::sync::Arc;
 
 use super::link::Endpoint;
-use super::{Clock, Hub, Settings, Task, Unusable};
+use super::{Clock, Hub, Settings, Side, Task, Unusable};
+use health::Health;
+use hosts::Listener;
 use inward::Inward;
 use outward::Outward;
+use route::{PLAIN, Route};
 
-/// The threads of this engine: `bus-out`, and `bus-in-N` for host N.
+/// The threads of this engine: `bus-out`, `bus-in-N` for host N, and over a cluster `bus-map`.
 ///
 /// # Errors
 /// A host's address or a file of certificates is none.
 pub(super) fn tasks(hub: &Arc<Hub>, settings: &Settings) -> Result<Vec<Task>, Unusable> {
-    let ca_file = settings.ca_file.as_deref();
-    let endpoints: Vec<Endpoint> =
-        settings.hosts.iter().map(|url| Endpoint::parse(url, ca_file)).collect::<Result<_, _>>()?;
     let clock: Clock = {
         let hub = Arc::clone(hub);
         Arc::new(move || hub.now())
     };
     // To this node alone, of which nobody else needs to know.
-    let control = hub.names().pubsub(&format!("fortifun.node.{}", hub.me()));
-    let readers: Vec<_> = endpoints.iter().map(|_| hub.interest().reader()).collect();
+    let control = format!("fortifun.node.{}", hub.me());
+    if settings.is_cluster() {
+        return cluster::tasks(hub, &clock, settings, &control);
+    }
+    let endpoints = endpoints(settings)?;
+    let control = Some(hub.names().pubsub(&control));
     let (running, stop) = crossbeam_channel::bounded(0);
-    let mut tasks: Vec<Task> = (0..)
-        .zip(endpoints.iter().zip(&readers))
-        .map(|(host, (endpoint, reader))| {
-            let inward = Inward {
-                hub: Arc::clone(hub),
-                clock: Arc::clone(&clock),
-                host,
-                endpoint: endpoint.clone(),
-                reader: *reader,
-                control: control.clone(),
-                stop: stop.clone(),
-            };
-            Task { name: format!("bus-in-{host}"), run: Box::new(move || inward.run()) }
-        })
-        .collect();
-    let outward = Outward::new(hub, &clock, endpoints, readers, control, running);
+    let mut tasks = Vec::new();
+    let mut listeners = Vec::new();
+    for (host, endpoint) in endpoints.iter().enumerate() {
+        let reader = hub.interest().reader();
+        listeners.push(Listener { reader, control: control.clone() });
+        let inward = Inward {
+            hub: Arc::clone(hub),
+            clock: Arc::clone(&clock),
+            words: &PLAIN,
+            route: Route::Ring(hub.ring()),
+            host,
+            health: Health::new(hub, Side::In(host)),
+            endpoint: endpoint.clone(),
+            reader,
+            control: control.clone(),
+            stop: stop.clone(),
+            map: None,
+        };
+        let run = Box::new(move || {
+            inward.run(None);
+        });
+        tasks.push(Task { name: format!("bus-in-{host}"), run });
+    }
+    let outward = Outward::over_ring(hub, &clock, endpoints, listeners, running);
     tasks.push(Task { name: "bus-out".to_owned(), run: Box::new(move || outward.run()) });
     Ok(tasks)
+}
+
+/// Hosts that know nothing of each other.
+///
+/// # Errors
+/// An address or a file of certificates is none.
+pub(super) fn endpoints(settings: &Settings) -> Result<Vec<Endpoint>, Unusable> {
+    let ca_file = settings.ca_file.as_deref();
+    settings.hosts.iter().map(|url| Endpoint::parse(url, ca_file)).collect()
 }
 
 #[cfg(test)]

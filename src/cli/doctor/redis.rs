@@ -2,10 +2,12 @@
 
 use super::finding::Finding;
 use crate::config::ChannelKind;
-use crate::server::{BufferLimit, BusHealth, HostReport, Info};
+use crate::server::{BufferLimit, BusFault, BusHealth, HostReport, Info};
 
 /// The oldest version that has `BZPOPMIN`, by which the core layer waits.
 const VERSION_CORE: [u32; 2] = [5, 0];
+/// The oldest version that has sharded pub/sub.
+const VERSION_SHARDED: [u32; 2] = [7, 0];
 /// The oldest version that has users, which a URL with a name before the password needs; older ones get no fixes.
 const VERSION_KEPT: [u32; 2] = [6, 0];
 /// A `PING` above this is longer than everything else that a message waits for, µs.
@@ -17,23 +19,46 @@ const BUFFER_SOFT_BYTES: u64 = 8 << 20;
 /// How far two clocks may be apart, µs.
 const SKEW_MICROS: i64 = 5_000_000;
 
+/// How the server is spoken with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    /// Pub/sub that every server has.
+    PubSub,
+    /// That of a Redis Cluster.
+    Sharded,
+    /// Groups and queues.
+    Core,
+}
+
 /// One server after the other, in the order of `REDIS_URL`.
 pub(super) fn examine(reports: &[HostReport], kind: ChannelKind) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for HostReport { place, health } in reports {
+    for HostReport { place, is_of_cluster, health } in reports {
         let before = format!("channel layer: {place}");
+        let layer = match kind {
+            ChannelKind::RedisCore => Layer::Core,
+            _ if *is_of_cluster => Layer::Sharded,
+            _ => Layer::PubSub,
+        };
         match health {
+            // Whoever may not read the map gets nowhere.
+            Err(fault @ BusFault::Denied(_)) if layer == Layer::Sharded => {
+                findings.push(Finding::fail(
+                    format!("{before}: {fault}"),
+                    format!("correct REDIS_URL, or on every node: {}", layer.rights()),
+                ));
+            }
             Err(fault) => findings.push(Finding::fail(
                 format!("{before}: {fault}"),
                 "correct REDIS_URL, or start it: redis-cli -u \"$REDIS_URL\" PING",
             )),
-            Ok(health) => findings.extend(of_server(&before, health, kind)),
+            Ok(health) => findings.extend(of_server(&before, health, layer)),
         }
     }
     findings
 }
 
-fn of_server(before: &str, health: &BusHealth, kind: ChannelKind) -> Vec<Finding> {
+fn of_server(before: &str, health: &BusHealth, layer: Layer) -> Vec<Finding> {
     let mut findings = vec![ping(before, health.ping_micros)];
     match &health.info {
         None => findings.push(Finding::warn(
@@ -41,23 +66,23 @@ fn of_server(before: &str, health: &BusHealth, kind: ChannelKind) -> Vec<Finding
             "redis-cli ACL SETUSER … +info +config|get +time",
         )),
         Some(info) => {
-            findings.push(version(before, &info.version, kind));
-            findings.extend(role(before, info, kind));
-            findings.extend(memory(before, info, kind));
+            findings.push(version(before, &info.version, layer));
+            findings.extend(role(before, info, layer));
+            findings.extend(memory(before, info, layer));
             findings.extend(clients(before, info));
         }
     }
-    if kind == ChannelKind::RedisPubSub {
+    if layer != Layer::Core {
         findings.extend(health.buffer_limit.map(|limit| buffer(before, limit)));
     }
-    findings.extend(clock(before, health, kind));
-    if kind == ChannelKind::RedisCore {
+    findings.extend(clock(before, health, layer));
+    if layer == Layer::Core {
         findings.push(permissions(before, &health.denied));
     }
     findings.push(match &health.round_trip {
         Ok(micros) => Finding::ok(format!("{before}: a message came back in {}", millis(*micros))),
         Err(fault) => {
-            Finding::fail(format!("{before}: a message did not come back: {fault}"), rights(kind))
+            Finding::fail(format!("{before}: a message did not come back: {fault}"), layer.rights())
         }
     });
     findings
@@ -72,11 +97,16 @@ fn ping(before: &str, micros: i64) -> Finding {
     }
 }
 
-fn version(before: &str, version: &str, kind: ChannelKind) -> Finding {
+fn version(before: &str, version: &str, layer: Layer) -> Finding {
     let what = format!("{before}: version {version}");
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
     let found = [numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)];
-    if kind == ChannelKind::RedisCore && found < VERSION_CORE {
+    if layer == Layer::Sharded && found < VERSION_SHARDED {
+        Finding::fail(
+            format!("{what}; sharded pub/sub came with 7.0"),
+            "upgrade it, or name a server by itself",
+        )
+    } else if layer == Layer::Core && found < VERSION_CORE {
         Finding::fail(
             format!("{what}; the core layer waits by BZPOPMIN, which came with 5.0"),
             "upgrade it, or use CHANNEL_LAYER=redis-pubsub here and in Django",
@@ -88,7 +118,7 @@ fn version(before: &str, version: &str, kind: ChannelKind) -> Finding {
     }
 }
 
-fn role(before: &str, info: &Info, kind: ChannelKind) -> Vec<Finding> {
+fn role(before: &str, info: &Info, layer: Layer) -> Vec<Finding> {
     let mut findings = Vec::new();
     if info.is_replica {
         findings.push(Finding::fail(
@@ -96,23 +126,26 @@ fn role(before: &str, info: &Info, kind: ChannelKind) -> Vec<Finding> {
             "name the primary in REDIS_URL",
         ));
     }
-    if info.is_cluster && kind == ChannelKind::RedisCore {
-        findings.push(Finding::fail(
-            format!("{before}: is one of a Redis Cluster, which has only a part of the groups"),
-            "name a server by itself, or use CHANNEL_LAYER=redis-pubsub here and in Django",
-        ));
-    } else if info.is_cluster {
-        findings.push(Finding::warn(
-            format!("{before}: is one of a Redis Cluster, which hands every message to all of it"),
-            "name a server by itself",
-        ));
+    if info.is_cluster {
+        let what = format!("{before}: is one of a Redis Cluster");
+        findings.extend(match layer {
+            Layer::Sharded => None,
+            Layer::PubSub => Some(Finding::warn(
+                format!("{what}, which hands every message to all of it"),
+                "without Django on the bus: REDIS_URL=redis+cluster://…; else a server by itself",
+            )),
+            Layer::Core => Some(Finding::fail(
+                format!("{what}, which has only a part of the groups"),
+                "name a server by itself, or use CHANNEL_LAYER=redis-pubsub here and in Django",
+            )),
+        });
     }
     findings
 }
 
 /// Groups and queues have a time to live, so whatever is evicted may be one of them. Pub/sub keeps nothing.
-fn memory(before: &str, info: &Info, kind: ChannelKind) -> Option<Finding> {
-    if kind != ChannelKind::RedisCore {
+fn memory(before: &str, info: &Info, layer: Layer) -> Option<Finding> {
+    if layer != Layer::Core {
         return None;
     }
     let policy = &info.maxmemory_policy;
@@ -168,10 +201,10 @@ fn buffer(before: &str, limit: BufferLimit) -> Finding {
 }
 
 /// With the core layer every sender says by its own clock who is too long in a group, and what too long in a queue.
-fn clock(before: &str, health: &BusHealth, kind: ChannelKind) -> Option<Finding> {
+fn clock(before: &str, health: &BusHealth, layer: Layer) -> Option<Finding> {
     let (theirs, ours) = health.clocks?;
     let ahead = theirs.0 - ours.0;
-    if kind != ChannelKind::RedisCore || ahead.abs() <= SKEW_MICROS {
+    if layer != Layer::Core || ahead.abs() <= SKEW_MICROS {
         return None;
     }
     let side = if ahead > 0 { "ahead of" } else { "behind" };
@@ -185,18 +218,21 @@ fn permissions(before: &str, denied: &[String]) -> Finding {
     }
     Finding::fail(
         format!("{before}: the user may not do all that is needed: {}", denied.join("; ")),
-        rights(ChannelKind::RedisCore),
+        Layer::Core.rights(),
     )
 }
 
-/// What a user of the layer needs, these commands included, with the prefix that is usual.
-const fn rights(kind: ChannelKind) -> &'static str {
-    match kind {
-        ChannelKind::RedisCore => {
-            "redis-cli ACL SETUSER … '~asgi*' +@connection +@sortedset +eval +evalsha +expire +get +set +exists +del +scan"
-        }
-        ChannelKind::RedisPubSub | ChannelKind::Memory => {
-            "redis-cli ACL SETUSER … '&asgi__group__*' +@connection +@pubsub"
+impl Layer {
+    /// What a user of it needs, these commands included, with the prefix that is usual.
+    const fn rights(self) -> &'static str {
+        match self {
+            Self::Core => {
+                "redis-cli ACL SETUSER … '~asgi*' +@connection +@sortedset +eval +evalsha +expire +get +set +exists +del +scan"
+            }
+            Self::PubSub => "redis-cli ACL SETUSER … '&asgi__group__*' +@connection +@pubsub",
+            Self::Sharded => {
+                "redis-cli ACL SETUSER … '&asgi__group__*' +@connection +@pubsub +cluster|slots"
+            }
         }
     }
 }
@@ -243,7 +279,18 @@ mod tests {
 
     #[track_caller]
     fn check(kind: ChannelKind, health: BusHealth, verdict: Verdict, part: &str) {
-        let report = HostReport { place: "redis://cache:6379/0".to_owned(), health: Ok(health) };
+        check_in((kind, false), health, verdict, part);
+    }
+
+    #[track_caller]
+    fn check_in(
+        (kind, is_of_cluster): (ChannelKind, bool),
+        health: BusHealth,
+        verdict: Verdict,
+        part: &str,
+    ) {
+        let place = "redis://cache:6379/0".to_owned();
+        let report = HostReport { place, is_of_cluster, health: Ok(health) };
         let findings = examine(&[report], kind);
         let is_it = |finding: &&Finding| finding.verdict == verdict && finding.what.contains(part);
         let found = findings.iter().find(is_it);
@@ -285,6 +332,9 @@ mod tests {
         check(RedisPubSub, old("4.0.9"), Warn, "no users");
         check(RedisCore, with(|info| info.is_cluster = true), Fail, "Redis Cluster");
         check(RedisPubSub, with(|info| info.is_cluster = true), Warn, "Redis Cluster");
+        let sharded = (RedisPubSub, true);
+        check_in(sharded, with(|info| info.is_cluster = true), Well, "version 7.0.15");
+        check_in(sharded, old("6.2.7"), Fail, "sharded pub/sub came with 7.0");
         for policy in ["allkeys-lru", "volatile-ttl"] {
             let evicts = || with(|info| info.maxmemory_policy = policy.to_owned());
             check(RedisCore, evicts(), Warn, "takes groups away");
@@ -318,7 +368,8 @@ mod tests {
 
     #[test]
     fn a_server_that_cannot_be_spoken_with_is_one_failure() {
-        let report = HostReport { place: "redis://cache".to_owned(), health: Err(silent()) };
+        let place = "redis://cache".to_owned();
+        let report = HostReport { place, is_of_cluster: false, health: Err(silent()) };
         let [finding] = &examine(&[report], RedisCore)[..] else { panic!() };
         assert_eq!(finding.verdict, Fail);
         assert!(finding.what.contains("does not answer"), "{finding:?}");

@@ -1,6 +1,6 @@
 //! Nodes on one database and one Redis.
 
-use fortifun_fixtures::{Database, Postgres, Redis};
+use fortifun_fixtures::{Database, Postgres, Redis, RedisCluster};
 use serde_json::Value;
 
 use crate::support::server::UNLIMITED;
@@ -16,6 +16,10 @@ pub(crate) struct Cluster {
     // They go in this order.
     pub(crate) nodes: Vec<Server>,
     pub(crate) redis: Redis,
+    /// The other masters of a Redis Cluster, of which `redis` is the first.
+    masters: Vec<Redis>,
+    /// `REDIS_URL`.
+    urls: String,
     database: Database,
     layer: &'static str,
 }
@@ -29,26 +33,42 @@ impl Cluster {
     /// The same with further settings.
     pub(crate) fn start_with(layer: &'static str, count: usize, settings: &[(&str, &str)]) -> Self {
         let mut cluster = Self::without_nodes(layer);
+        cluster.grow(count, settings);
+        cluster
+    }
+
+    /// So many nodes over a Redis Cluster.
+    pub(crate) fn over_redis_cluster(count: usize) -> Self {
+        let shared = RedisCluster::start(0);
+        let urls = shared.urls().join(",");
+        let mut masters = shared.nodes;
+        let redis = masters.remove(0);
+        let database = Postgres::shared().database();
+        let mut cluster = Self { nodes: Vec::new(), redis, masters, urls, database, layer: PUBSUB };
+        cluster.grow(count, &[]);
+        cluster
+    }
+
+    fn grow(&mut self, count: usize, settings: &[(&str, &str)]) {
         for _ in 0..count {
-            cluster.add(settings);
+            self.add(settings);
         }
         // So that a test begins when every node speaks with Redis.
-        for node in &cluster.nodes {
+        for node in &self.nodes {
             eventually("a node is ready", || (readiness(node)["status"] == "ok").then_some(()));
         }
-        cluster
     }
 
     /// A database and a Redis.
     pub(crate) fn without_nodes(layer: &'static str) -> Self {
-        let (nodes, redis) = (Vec::new(), Redis::start());
-        Self { nodes, redis, database: Postgres::shared().database(), layer }
+        let redis = Redis::start();
+        let (urls, database) = (redis.url(), Postgres::shared().database());
+        Self { nodes: Vec::new(), redis, masters: Vec::new(), urls, database, layer }
     }
 
     /// Starts another node.
     pub(crate) fn add(&mut self, settings: &[(&str, &str)]) {
-        let redis = self.redis.url();
-        let own = [("CHANNEL_LAYER", self.layer), ("REDIS_URL", &redis)];
+        let own = [("CHANNEL_LAYER", self.layer), ("REDIS_URL", &self.urls)];
         let all = [UNLIMITED, &own, settings].concat();
         self.nodes.push(Server::on(&self.database.url(), &all));
     }

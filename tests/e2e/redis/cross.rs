@@ -17,6 +17,11 @@ fn events_of_every_kind_cross_nodes_by_core() {
 }
 
 #[test]
+fn events_of_every_kind_cross_nodes_by_a_redis_cluster() {
+    every_kind_crosses(&Cluster::over_redis_cluster(2));
+}
+
+#[test]
 fn what_is_said_on_three_nodes_at_once_is_heard_in_one_order_by_pubsub() {
     all_hear_one_order(&Cluster::start(PUBSUB, 3));
 }

@@ -139,15 +139,19 @@ fn messages_arrive_in_the_order_of_their_places_whoever_publishes_them(world: &m
         let handed = world.inbox(node, 0).so_far();
         for group in groups {
             let own = handed.iter().filter(|one| one.delivery.group == group);
-            expect_all_in_order(own, &format!("{group} at node {node}"));
+            expect_all_in_order(own, BATCH, &format!("{group} at node {node}"));
         }
     }
 }
 
-/// All of a [`BATCH`], each once and in order, but for what came too late to be waited for. What a conversation's sessions are told
+/// All from 0 to `last`, each once and in order, but for what came too late to be waited for. What a conversation's sessions are told
 /// to read from the store need not be delivered.
-fn expect_all_in_order<'a>(handed: impl Iterator<Item = &'a Handed>, told: &str) {
-    let mut times = vec![0; BATCH + 1];
+pub(crate) fn expect_all_in_order<'a>(
+    handed: impl Iterator<Item = &'a Handed>,
+    last: usize,
+    told: &str,
+) {
+    let mut times = vec![0; last + 1];
     let (mut newest, mut read) = (0, None);
     for one in handed {
         if let Some(control) = one.control() {

@@ -39,8 +39,8 @@ impl Ground {
     /// One host, as Django's settings have it without saying more.
     pub(crate) fn plain(layer: Layer) -> Self {
         let host = Redis::start();
-        let settings = settings(layer, vec![HostUrl(host.url())]);
-        Self { hosts: vec![host], settings }
+        let url = host.url();
+        Self::of(layer, vec![host], vec![url])
     }
 
     /// Two hosts with passwords, one of them with TLS, and everything in other words: encrypted, in JSON, by names of the
@@ -59,6 +59,12 @@ impl Ground {
         Self { hosts, settings }
     }
 
+    /// These hosts, by these URLs.
+    pub(crate) fn of(layer: Layer, hosts: Vec<Redis>, urls: Vec<String>) -> Self {
+        let settings = settings(layer, urls.into_iter().map(HostUrl).collect());
+        Self { hosts, settings }
+    }
+
     /// Two nodes on these hosts that no others share a name with; both are connected.
     pub(crate) fn world(&self) -> World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -67,7 +73,8 @@ impl Ground {
         world
     }
 
-    fn world_of(&self, prefix: &str) -> World {
+    /// The same with names of their own; they may not be connected yet.
+    pub(crate) fn world_of(&self, prefix: &str) -> World {
         let settings = Settings { prefix: prefix.to_owned(), ..self.settings.clone() };
         let book = Book::default();
         World { nodes: (0..NODES).map(|_| node(&settings, &book)).collect(), book }
@@ -114,16 +121,17 @@ fn node(settings: &Settings, book: &Book) -> Node {
     Node { layer, shards, bus }
 }
 
-/// Local deliveries go on without Redis, its absence and its return are told, and what was stored meanwhile comes.
-pub(crate) fn outlives(layer: Layer) {
-    let mut ground = Ground::plain(layer);
+/// Local deliveries go on without Redis, its absence and its return are told, and what was stored meanwhile comes. Its hosts go
+/// in turn.
+pub(crate) fn outlives(mut ground: Ground) {
     let world = ground.world();
     let (group, conversation, participant) = (user(5), ConversationId(6), UserId(5));
     for node in world.all() {
         world.join(node, 0, group);
     }
     for round in 0..3 {
-        ground.hosts[0].kill();
+        let away = round % ground.hosts.len();
+        ground.hosts[away].kill();
         let start = Instant::now();
         for (number, node) in world.nodes.iter().enumerate() {
             let trouble = loop {
@@ -133,7 +141,7 @@ pub(crate) fn outlives(layer: Layer) {
                 assert!(start.elapsed() < PATIENCE, "node {number} does not notice");
                 std::thread::sleep(Duration::from_millis(5));
             };
-            let host = format!("127.0.0.1:{}", ground.hosts[0].port());
+            let host = format!("127.0.0.1:{}", ground.hosts[away].port());
             assert!(trouble.contains(&host), "{trouble}");
             let text = format!("alone {round} {number}");
             world.say(number, group, &text);
@@ -144,7 +152,7 @@ pub(crate) fn outlives(layer: Layer) {
             world.nodes[0].publish(delivery);
         }
         world.inbox(0, 0).until(&text);
-        ground.hosts[0].resume();
+        ground.hosts[away].resume();
         world.wait_for_the_bus();
         world.inbox(1, 0).until(&text);
         world.settle(&format!("round {round}"));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Admin, CHUNK, Fault, Kind, Link, Trouble, ask, ask_all, read};
+use crate::channel::redis::pubsub::route::Words;
 
 /// A group, and how many are in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,9 +32,10 @@ impl Admin {
     /// One of the servers could not be asked.
     pub fn groups(&self) -> Result<Vec<GroupCount>, Trouble> {
         let mut counts = BTreeMap::new();
-        for endpoint in &self.endpoints {
+        let hosts = self.hosts()?;
+        for endpoint in &hosts.endpoints {
             self.on(endpoint, |link| match self.kind {
-                Kind::PubSub => self.listened_to(link, &mut counts),
+                Kind::PubSub => self.listened_to(link, hosts.words, &mut counts),
                 Kind::Core { group_expiry_s, .. } => self.joined(link, group_expiry_s, &mut counts),
             })?;
         }
@@ -44,14 +46,15 @@ impl Admin {
     fn listened_to(
         &self,
         link: &mut Link,
+        words: &Words,
         counts: &mut BTreeMap<String, u64>,
     ) -> Result<(), Fault> {
         let pattern = format!("{}*", escaped(&self.names.pubsub("")));
         let mut command = redis::cmd("PUBSUB");
-        let channels: Vec<String> = ask(link, command.arg("CHANNELS").arg(pattern))?;
+        let channels: Vec<String> = ask(link, command.arg(words.list).arg(pattern))?;
         for chunk in channels.chunks(CHUNK) {
             let mut command = redis::cmd("PUBSUB");
-            command.arg("NUMSUB");
+            command.arg(words.count);
             for channel in chunk {
                 command.arg(channel);
             }

@@ -2,7 +2,8 @@
 
 use redis::{Cmd, Value};
 
-use super::{Admin, Fault, Link, ask, read};
+use super::hosts::Hosts;
+use super::{Admin, Fault, Link, Trouble, ask, read};
 use crate::channel::redis::link::Endpoint;
 use crate::time::Timestamp;
 
@@ -11,6 +12,8 @@ use crate::time::Timestamp;
 pub struct HostReport {
     /// Which, without user and password.
     pub place: String,
+    /// True exactly when it is spoken to as one of a Redis Cluster.
+    pub is_of_cluster: bool,
     /// How it is; an error where it cannot be spoken with.
     pub health: Result<BusHealth, Fault>,
 }
@@ -68,18 +71,28 @@ pub struct BufferLimit {
 const PINGS: usize = 5;
 
 impl Admin {
-    /// Looks at each server. Nothing stays of it.
+    /// Looks at each server, or each master of a cluster. Nothing stays of it.
     pub fn examine(&self) -> Vec<HostReport> {
-        let report = |endpoint: &Endpoint| HostReport {
-            place: endpoint.shown().to_owned(),
-            health: self
-                .on(endpoint, |link| self.health(link, endpoint))
-                .map_err(|trouble| trouble.fault),
+        let report = |health: Result<BusHealth, Trouble>, place: &str| HostReport {
+            place: place.to_owned(),
+            is_of_cluster: self.is_cluster,
+            health: health.map_err(|trouble| trouble.fault),
         };
-        self.endpoints.iter().map(report).collect()
+        let hosts = match self.hosts() {
+            Ok(hosts) => hosts,
+            Err(trouble) => {
+                let place = trouble.place.clone();
+                return vec![report(Err(trouble), &place)];
+            }
+        };
+        let examine = |(host, endpoint): (usize, &Endpoint)| {
+            let health = self.on(endpoint, |link| self.health(link, (&hosts, host)));
+            report(health, endpoint.shown())
+        };
+        hosts.endpoints.iter().enumerate().map(examine).collect()
     }
 
-    fn health(&self, link: &mut Link, endpoint: &Endpoint) -> Result<BusHealth, Fault> {
+    fn health(&self, link: &mut Link, at: (&Hosts, usize)) -> Result<BusHealth, Fault> {
         let mut ping_micros = i64::MAX;
         for _ in 0..PINGS {
             let start = self.micros();
@@ -93,7 +106,7 @@ impl Admin {
         let start = self.micros();
         let time = allowed::<(i64, i64)>(link, &redis::cmd("TIME"))?;
         let ours = Timestamp(i64::midpoint(start, self.micros()));
-        let (denied, round_trip) = self.try_out(link, endpoint)?;
+        let (denied, round_trip) = self.try_out(link, at)?;
         Ok(BusHealth {
             info,
             ping_micros,

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use redis::{Pipeline, Value};
 
+use super::hosts::Hosts;
 use super::{Admin, Fault, Kind, Link, NAME, PATIENCE, ask, ask_all, read};
 use crate::channel::bus::{Fields, Recipients, channel_name};
-use crate::channel::redis::link::Endpoint;
 
 /// How long what is tried out stays where it cannot be taken away, s.
 const LEFT_S: u32 = 60;
@@ -16,29 +16,37 @@ impl Admin {
     pub(super) fn try_out(
         &self,
         link: &mut Link,
-        endpoint: &Endpoint,
+        (hosts, host): (&Hosts, usize),
     ) -> Result<(Vec<String>, Result<i64, Fault>), Fault> {
         let denied = match self.kind {
             Kind::PubSub => Vec::new(),
             Kind::Core { .. } => denied(&ask_all(link, &self.commands())?),
         };
         let round_trip =
-            Link::open(endpoint, NAME, &self.clock).and_then(|mut other| match self.kind {
-                Kind::PubSub => self.by_channel(link, &mut other),
+            Link::open(&hosts.endpoints[host], NAME, &self.clock).and_then(|mut other| match self
+                .kind
+            {
+                Kind::PubSub => self.by_channel(link, &mut other, (hosts, host)),
                 Kind::Core { .. } => self.by_queue(link, &mut other),
             });
         Ok((denied, round_trip))
     }
 
     /// Publishes on a channel of our own, to which `other` listens.
-    fn by_channel(&self, link: &mut Link, other: &mut Link) -> Result<i64, Fault> {
-        let channel = self.names.pubsub(&self.name());
+    fn by_channel(
+        &self,
+        link: &mut Link,
+        other: &mut Link,
+        (hosts, host): (&Hosts, usize),
+    ) -> Result<i64, Fault> {
+        let own = hosts.place(self, host).own_channel(&self.name());
+        let channel = own.ok_or_else(|| Fault::Refused("it has hardly a slot".to_owned()))?;
         let fields = self.message();
         let to = Recipients::Listeners;
         let bytes = self.envelope.seal(&self.envelope.pack(&fields), to, &self.fresh());
-        let _: Value = ask(other, redis::cmd("SUBSCRIBE").arg(&channel))?;
+        let _: Value = ask(other, redis::cmd(hosts.words.subscribe).arg(&channel))?;
         let start = self.micros();
-        let _: u64 = ask(link, redis::cmd("PUBLISH").arg(&channel).arg(bytes))?;
+        let _: u64 = ask(link, redis::cmd(hosts.words.publish).arg(&channel).arg(bytes))?;
         let deadline = other.deadline(PATIENCE);
         let (_, _, came): (String, String, Vec<u8>) = read(other.answer(deadline)?)?;
         let micros = self.micros() - start;

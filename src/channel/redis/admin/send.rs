@@ -85,21 +85,21 @@ impl Admin {
     fn publish(&self, group: &str, packed: &Packed) -> Result<u64, Trouble> {
         let channel = self.names.pubsub(group);
         let bytes = self.envelope.seal(packed, Recipients::Listeners, &self.fresh());
-        self.on(&self.endpoints[self.ring.host(&channel)], |link| {
-            ask(link, redis::cmd("PUBLISH").arg(&channel).arg(bytes))
-        })
+        let hosts = self.hosts()?;
+        let publish = hosts.words.publish;
+        self.on(hosts.of(&channel)?, |link| ask(link, redis::cmd(publish).arg(&channel).arg(bytes)))
     }
 
     fn deposit(&self, group: &str, packed: &Packed, terms: Terms) -> Result<(u64, u64), Trouble> {
         let now = (self.clock)().wall;
         let key = self.names.members_key(group);
-        let members: Vec<String> = self
-            .on(&self.endpoints[self.ring.host(group)], |link| members(link, &key, now, terms))?;
+        let hosts = self.hosts()?;
+        let members = self.on(hosts.of(group)?, |link| members(link, &key, now, terms))?;
         let (mut to, mut queues) = (0, 0);
-        for (host, endpoint) in self.endpoints.iter().enumerate() {
+        for (host, endpoint) in hosts.endpoints.iter().enumerate() {
             let readers: Vec<(&str, Vec<&str>)> = readers(&members)
                 .into_iter()
-                .filter(|(queue, _)| self.ring.host(queue) == host)
+                .filter(|(queue, _)| hosts.route.host(queue) == Some(host))
                 .collect();
             if readers.is_empty() {
                 continue;

@@ -86,8 +86,33 @@ impl Endpoint {
         &self.shown
     }
 
+    /// Another place, where the same is said.
+    #[must_use]
+    pub fn at(&self, host: &str, port: u16) -> Self {
+        let host = host.to_owned();
+        let (scheme, place) = match &self.place {
+            Place::Tls { trust, .. } => ("rediss", Place::Tls { host, port, trust: trust.clone() }),
+            Place::Tcp { .. } | Place::Unix(_) => ("redis", Place::Tcp { host, port }),
+        };
+        let shown = match &place {
+            Place::Tcp { host, port } | Place::Tls { host, port, .. } => {
+                format!("{scheme}://{host}:{port}")
+            }
+            Place::Unix(path) => path.display().to_string(),
+        };
+        Self { place, shown, ..self.clone() }
+    }
+
+    /// Its host's name or address; nothing for a socket of this machine.
+    pub fn host(&self) -> &str {
+        match &self.place {
+            Place::Tcp { host, .. } | Place::Tls { host, .. } => host,
+            Place::Unix(_) => "",
+        }
+    }
+
     /// The number of its database. Channels of pub/sub are the same in all of them.
-    pub(super) const fn db(&self) -> i64 {
+    pub const fn db(&self) -> i64 {
         self.db
     }
 

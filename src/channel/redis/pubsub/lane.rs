@@ -6,9 +6,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use redis::Value;
 
-use super::pipeline::{Pipeline, What};
+use super::health::Health;
+use super::pipeline::{Moved, Pipeline, What};
+use super::route::Words;
 use crate::channel::redis::link::{Backoff, Endpoint, Fault, Link};
-use crate::channel::redis::{Clock, Hub, Side};
+use crate::channel::redis::{Clock, Hub};
 use crate::limits::{BUS_ANSWER_MS, BUS_IDLE_MS};
 use crate::metrics::BusDrop;
 use crate::time::{Mono, Timestamp};
@@ -22,11 +24,14 @@ const ANSWER: Duration = Duration::from_millis(BUS_ANSWER_MS);
 pub(super) struct Lane {
     hub: Arc<Hub>,
     clock: Clock,
-    host: usize,
+    words: &'static Words,
+    health: Arc<Health>,
     endpoint: Endpoint,
     state: State,
     backoff: Backoff,
     queue: Pipeline,
+    /// What is to go to another host.
+    moved: Vec<Moved>,
     /// How many entries wait while the host is away.
     bound: usize,
     /// Since when something for this host was lost.
@@ -46,27 +51,34 @@ enum State {
 }
 
 impl Lane {
-    /// Host `host`, for which at most `bound` messages wait while it is away.
+    /// The host at `endpoint`, for which at most `bound` messages wait while it is away.
     pub(super) fn new(
-        hub: &Arc<Hub>,
-        clock: &Clock,
-        host: usize,
+        (hub, clock): (&Arc<Hub>, &Clock),
+        words: &'static Words,
+        health: &Arc<Health>,
         endpoint: Endpoint,
         bound: usize,
     ) -> Self {
         Self {
             hub: Arc::clone(hub),
             clock: Arc::clone(clock),
-            host,
+            words,
+            health: Arc::clone(health),
             endpoint,
             state: State::Down(Mono::default()),
             backoff: Backoff::default(),
             queue: Pipeline::default(),
+            moved: Vec::new(),
             bound,
             lost: None,
             deadline: Mono::default(),
             answered_at: Mono::default(),
         }
+    }
+
+    /// Where it is, for people.
+    pub(super) fn who(&self) -> &str {
+        self.endpoint.shown()
     }
 
     /// True exactly when there is a connection.
@@ -109,7 +121,7 @@ impl Lane {
                 Ok(Ok(link)) => {
                     self.state = State::Up(link);
                     self.answered_at = now;
-                    self.hub.is_up(Side::Out(self.host));
+                    self.health.is_up(self.endpoint.shown());
                 }
                 Ok(Err(fault)) => self.on_fault(&fault),
                 Err(TryRecvError::Disconnected) => {
@@ -129,15 +141,39 @@ impl Lane {
         }
     }
 
-    /// Queues `payload` for `channel`. While the host is away, only what may not be shed, and that up to the bound.
-    pub(super) fn push(&mut self, channel: &str, payload: &[u8], what: What) {
+    /// Queues `payload` for `channel`, which has `slot` in a cluster. While the host is away, only what may not be shed, and that
+    /// up to the bound.
+    pub(super) fn push(&mut self, channel: &str, payload: &[u8], slot: u16, what: What) {
+        if self.has_room(what) {
+            self.queue.push(self.words.publish, channel, payload, slot, what);
+        }
+    }
+
+    /// Queues what was to go to another host.
+    pub(super) fn push_moved(&mut self, moved: &Moved) {
+        if self.has_room(moved.what) {
+            self.queue.push_moved(moved);
+        }
+    }
+
+    /// Takes what is to go to another host.
+    pub(super) fn take_moved(&mut self) -> Vec<Moved> {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Takes all that is not answered: the host is none any more.
+    pub(super) fn take_all(&mut self) -> Vec<Moved> {
+        self.queue.take_all()
+    }
+
+    /// Where there is none for `what`, it is lost.
+    fn has_room(&mut self, what: What) -> bool {
         let has_room = self.is_up() || (what != What::Sheddable && self.queue.len() < self.bound);
-        if has_room {
-            self.queue.push(channel, payload, what);
-        } else {
+        if !has_room {
             self.on_refused(what);
             self.hub.dropped(BusDrop::NoRoom);
         }
+        has_room
     }
 
     /// True exactly when there is a connection, and something to be sent on it or answered.
@@ -173,23 +209,31 @@ impl Lane {
                     return self.on_fault(&fault);
                 }
             };
-            let what = self.queue.on_answer();
-            if let Value::ServerError(error) = answer {
-                if let Some(what) = what {
-                    self.on_refused(what);
+            match answer {
+                Value::ServerError(error) if is_elsewhere(&error) => {
+                    self.moved.extend(self.queue.on_moved());
                 }
-                self.hub.dropped(BusDrop::Refused);
-                refusal = Some(Fault::of_server(&error));
-            } else {
-                published += 1;
+                Value::ServerError(error) => {
+                    if let Some(what) = self.queue.on_answer() {
+                        self.on_refused(what);
+                    }
+                    self.hub.dropped(BusDrop::Refused);
+                    refusal = Some(Fault::of_server(&error));
+                }
+                _ => {
+                    self.queue.on_answer();
+                    published += 1;
+                }
             }
         }
         self.answered_at = (self.clock)().mono;
         self.backoff.on_success();
         self.hub.published(published);
         match refusal {
-            Some(fault) => self.hub.is_down(Side::Out(self.host), &fault.to_string()),
-            None => self.hub.is_up(Side::Out(self.host)),
+            Some(fault) => {
+                self.health.is_down(self.endpoint.shown(), &fault.to_string());
+            }
+            None => self.health.is_up(self.endpoint.shown()),
         }
     }
 
@@ -209,7 +253,7 @@ impl Lane {
         }
         let pause_ms = self.backoff.on_failure(self.hub.random());
         self.state = State::Down((self.clock)().mono.plus(pause_ms));
-        self.hub.is_down(Side::Out(self.host), &fault.to_string());
+        self.health.is_down(self.endpoint.shown(), &fault.to_string());
     }
 
     fn dial(&mut self) {
@@ -226,4 +270,9 @@ impl Lane {
             Err(error) => self.on_fault(&Fault::Unreachable(error.to_string())),
         }
     }
+}
+
+/// True exactly when another master has the channel's slot, or no master now.
+fn is_elsewhere(error: &redis::ServerError) -> bool {
+    ["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"].contains(&error.code())
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::limits::{BUS_BATCH_BYTES_MAX, BUS_BATCH_MAX};
 use crate::time::Timestamp;
 
-/// A queue of `PUBLISH` commands, of which the first ones may be under way.
+/// A queue of commands that publish, of which the first ones may be under way.
 #[derive(Debug, Default)]
 pub(super) struct Pipeline {
     /// The commands of `entries`, one after another.
@@ -19,11 +19,20 @@ pub(super) struct Pipeline {
 
 /// One command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Entry {
-    /// What it is.
-    pub(super) what: What,
+struct Entry {
+    what: What,
+    /// Of its channel, in a cluster.
+    slot: u16,
     /// How many bytes it has.
     len: usize,
+}
+
+/// A command that is to go to another host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Moved {
+    pub(super) what: What,
+    pub(super) slot: u16,
+    bytes: Vec<u8>,
 }
 
 /// What a command is, and what it means that it was not carried out.
@@ -38,11 +47,18 @@ pub(super) enum What {
 }
 
 impl Pipeline {
-    /// Adds "publish `payload` on `channel`".
-    pub(super) fn push(&mut self, channel: &str, payload: &[u8], what: What) {
+    /// Adds "`publish` `payload` on `channel`", which has `slot` in a cluster.
+    pub(super) fn push(
+        &mut self,
+        publish: &str,
+        channel: &str,
+        payload: &[u8],
+        slot: u16,
+        what: What,
+    ) {
         let before = self.bytes.len();
-        self.bytes.extend_from_slice(b"*3\r\n$7\r\nPUBLISH\r\n");
-        for argument in [channel.as_bytes(), payload] {
+        self.bytes.extend_from_slice(b"*3\r\n");
+        for argument in [publish.as_bytes(), channel.as_bytes(), payload] {
             let mut digits = [0; 20];
             self.bytes.push(b'$');
             self.bytes.extend_from_slice(decimal(argument.len(), &mut digits));
@@ -50,7 +66,14 @@ impl Pipeline {
             self.bytes.extend_from_slice(argument);
             self.bytes.extend_from_slice(b"\r\n");
         }
-        self.entries.push_back(Entry { what, len: self.bytes.len() - before });
+        self.entries.push_back(Entry { what, slot, len: self.bytes.len() - before });
+    }
+
+    /// Adds what was to go elsewhere.
+    pub(super) fn push_moved(&mut self, moved: &Moved) {
+        let Moved { what, slot, bytes } = moved;
+        self.bytes.extend_from_slice(bytes);
+        self.entries.push_back(Entry { what: *what, slot: *slot, len: bytes.len() });
     }
 
     /// Entries that are not answered.
@@ -92,13 +115,37 @@ impl Pipeline {
     pub(super) fn on_answer(&mut self) -> Option<What> {
         self.under_way = self.under_way.checked_sub(1)?;
         let entry = self.entries.pop_front()?;
-        self.done_bytes += entry.len;
+        self.pass(entry.len);
+        Some(entry.what)
+    }
+
+    /// The first command under way was answered, and not carried out: it belongs elsewhere.
+    pub(super) fn on_moved(&mut self) -> Option<Moved> {
+        self.under_way = self.under_way.checked_sub(1)?;
+        self.take_first()
+    }
+
+    /// Takes all that is not answered: the host is none any more. What may be shed is lost.
+    pub(super) fn take_all(&mut self) -> Vec<Moved> {
+        self.on_lost();
+        std::iter::from_fn(|| self.take_first()).collect()
+    }
+
+    fn take_first(&mut self) -> Option<Moved> {
+        let Entry { what, slot, len } = self.entries.pop_front()?;
+        let bytes = self.bytes[self.done_bytes..self.done_bytes + len].to_vec();
+        self.pass(len);
+        Some(Moved { what, slot, bytes })
+    }
+
+    /// The first `len` bytes are done with.
+    fn pass(&mut self, len: usize) {
+        self.done_bytes += len;
         if self.entries.is_empty() {
             self.bytes.clear();
             self.bytes.shrink_to(BUS_BATCH_BYTES_MAX);
             self.done_bytes = 0;
         }
-        Some(entry.what)
     }
 
     /// The connection is lost: what is not answered may have been carried out or not, and is sent again on the next one; what
@@ -146,6 +193,10 @@ mod tests {
 
     const MESSAGE: What = What::Message(Timestamp(7));
 
+    fn push(pipeline: &mut Pipeline, channel: &str, payload: &[u8], what: What) {
+        pipeline.push("PUBLISH", channel, payload, 7, what);
+    }
+
     fn command(channel: &str, payload: &[u8]) -> Vec<u8> {
         redis::cmd("PUBLISH").arg(channel).arg(payload).get_packed_command()
     }
@@ -155,7 +206,7 @@ mod tests {
         for len in [0, 1, 9, 10, 99, 100, 12_345] {
             let payload = vec![7; len];
             let mut pipeline = Pipeline::default();
-            pipeline.push("asgi__group__chat_1", &payload, MESSAGE);
+            push(&mut pipeline, "asgi__group__chat_1", &payload, MESSAGE);
             assert_eq!(pipeline.next_part(), command("asgi__group__chat_1", &payload));
         }
     }
@@ -163,11 +214,11 @@ mod tests {
     #[test]
     fn what_is_not_answered_is_sent_again_without_what_may_be_shed() {
         let mut pipeline = Pipeline::default();
-        pipeline.push("a", b"1", MESSAGE);
-        pipeline.push("b", b"2", What::Sheddable);
-        pipeline.push("c", b"3", What::Gap(Timestamp(1)));
-        pipeline.push("d", b"4", What::Sheddable);
-        pipeline.push("e", b"5", MESSAGE);
+        push(&mut pipeline, "a", b"1", MESSAGE);
+        push(&mut pipeline, "b", b"2", What::Sheddable);
+        push(&mut pipeline, "c", b"3", What::Gap(Timestamp(1)));
+        push(&mut pipeline, "d", b"4", What::Sheddable);
+        push(&mut pipeline, "e", b"5", MESSAGE);
         let _ = pipeline.next_part();
         assert_eq!(pipeline.on_answer(), Some(MESSAGE));
         assert_eq!(pipeline.on_lost(), 2);
@@ -182,14 +233,14 @@ mod tests {
     fn a_part_is_bounded_by_number_and_by_bytes() {
         let mut pipeline = Pipeline::default();
         for _ in 0..=BUS_BATCH_MAX {
-            pipeline.push("a", b"1", MESSAGE);
+            push(&mut pipeline, "a", b"1", MESSAGE);
         }
         assert_eq!(pipeline.next_part().len(), BUS_BATCH_MAX * command("a", b"1").len());
         assert_eq!(pipeline.under_way(), BUS_BATCH_MAX);
         let mut pipeline = Pipeline::default();
         let large = vec![0; BUS_BATCH_BYTES_MAX];
         for _ in 0..2 {
-            pipeline.push("a", &large, MESSAGE);
+            push(&mut pipeline, "a", &large, MESSAGE);
         }
         assert_eq!(
             pipeline.next_part(),
@@ -197,6 +248,25 @@ mod tests {
             "the first goes whatever its length"
         );
         assert_eq!(pipeline.under_way(), 1);
+    }
+
+    #[test]
+    fn what_belongs_elsewhere_is_sent_there() {
+        let (mut pipeline, mut other) = (Pipeline::default(), Pipeline::default());
+        for payload in [b"1", b"2", b"3"] {
+            push(&mut pipeline, "a", payload, MESSAGE);
+        }
+        push(&mut pipeline, "a", b"4", What::Sheddable);
+        let _ = pipeline.next_part();
+        let moved = pipeline.on_moved().unwrap();
+        assert_eq!((moved.slot, pipeline.under_way()), (7, 3));
+        other.push_moved(&moved);
+        assert_eq!(pipeline.on_answer(), Some(MESSAGE));
+        for moved in pipeline.take_all() {
+            other.push_moved(&moved);
+        }
+        assert!(pipeline.is_empty() && pipeline.next_part().is_empty());
+        assert_eq!(other.next_part(), [command("a", b"1"), command("a", b"3")].concat());
     }
 
     proptest! {
@@ -211,7 +281,7 @@ mod tests {
                     0 | 1 => {
                         let what = if step == 0 { MESSAGE } else { What::Sheddable };
                         let payload = vec![size as u8; size];
-                        pipeline.push("c", &payload, what);
+                        push(&mut pipeline, "c", &payload, what);
                         model.push_back((command("c", &payload), what));
                     }
                     2 => {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use redis::Cmd;
 
-use crate::channel::bus::{Address, Names, Ring};
+use super::route::{Place, Words};
 use crate::channel::redis::interest::Change;
 use crate::limits::{BUS_SUBSCRIBE_MAX, BUS_UNCONFIRMED_MAX};
 use crate::model::Group;
@@ -21,37 +21,27 @@ pub(super) struct Subscriptions {
     unconfirmed: usize,
 }
 
+/// What was asked for some groups.
 #[derive(Debug)]
 struct Sent {
+    is_wanted: bool,
     left: usize,
     /// Whom it is listened to for, once it is confirmed; none where it is not listened to any more.
     groups: Vec<Group>,
 }
 
-/// Which channels are those of one host.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
-    /// What is called how.
-    pub(super) names: &'a Names,
-    /// Which host has what.
-    pub(super) ring: Ring,
-    /// This one.
-    pub(super) host: usize,
-}
-
 impl Subscriptions {
     /// Of a new connection, which listens to `channels` for itself from the start, and is to listen to all `groups`. The
-    /// command is the first to be sent.
-    pub(super) fn new(channels: &[String], groups: Vec<Group>) -> (Self, Cmd) {
-        let mut first = redis::cmd("SUBSCRIBE");
-        first.arg(channels);
+    /// commands are the first to be sent.
+    pub(super) fn new(words: &Words, channels: &[String], groups: Vec<Group>) -> (Self, Vec<u8>) {
         let wanted = |group| Change { group, is_wanted: true };
+        let sent = Sent { is_wanted: true, left: channels.len(), groups: Vec::new() };
         let subscriptions = Self {
             waiting: groups.into_iter().map(wanted).collect(),
-            sent: [Sent { left: channels.len(), groups: Vec::new() }].into(),
+            sent: Some(sent).into_iter().filter(|sent| sent.left > 0).collect(),
             unconfirmed: channels.len(),
         };
-        (subscriptions, first)
+        (subscriptions, commands(words, true, channels))
     }
 
     /// What is wanted, and what is not any more.
@@ -59,48 +49,46 @@ impl Subscriptions {
         self.waiting.extend(changes);
     }
 
-    /// The next command, where there is one and Redis has confirmed enough of those before: what it has to say to a receiver
+    /// The next commands, where there are any and Redis has confirmed enough of those before: what it has to say to a receiver
     /// that does not listen is bounded, and confirmations count.
-    pub(super) fn next_command(&mut self, place: Place<'_>) -> Option<Cmd> {
+    pub(super) fn next_commands(&mut self, words: &Words, place: Place<'_>) -> Option<Vec<u8>> {
         while let Some(Change { is_wanted, .. }) = self.waiting.front().copied() {
             if self.unconfirmed >= BUS_UNCONFIRMED_MAX {
                 return None;
             }
-            let mut command = redis::cmd(if is_wanted { "SUBSCRIBE" } else { "UNSUBSCRIBE" });
-            let mut sent = Sent { left: 0, groups: Vec::new() };
-            while sent.left < BUS_SUBSCRIBE_MAX
+            let mut channels = Vec::new();
+            let mut groups = Vec::new();
+            while channels.len() < BUS_SUBSCRIBE_MAX
                 && let Some(change) = self.waiting.front().copied()
                 && change.is_wanted == is_wanted
             {
                 self.waiting.pop_front();
-                let before = sent.left;
-                for channel in place.channels(change.group) {
-                    command.arg(channel);
-                    sent.left += 1;
-                }
-                if is_wanted && sent.left > before {
-                    sent.groups.push(change.group);
+                let before = channels.len();
+                channels.extend(place.channels(change.group));
+                if is_wanted && channels.len() > before {
+                    groups.push(change.group);
                 }
             }
             // Of a group, or of many, this host may have no channel.
-            if sent.left > 0 {
-                self.unconfirmed += sent.left;
-                self.sent.push_back(sent);
-                return Some(command);
+            if !channels.is_empty() {
+                self.unconfirmed += channels.len();
+                self.sent.push_back(Sent { is_wanted, left: channels.len(), groups });
+                return Some(commands(words, is_wanted, &channels));
             }
         }
         None
     }
 
-    /// Redis confirmed one channel; gives the groups that are listened to from now on.
-    pub(super) fn on_confirmed(&mut self) -> Vec<Group> {
-        let Some(sent) = self.sent.front_mut() else { return Vec::new() };
+    /// Redis confirmed that one channel is, or is not, subscribed to; gives the groups that are listened to from now on. `None`
+    /// where nobody asked for it: the channel is another host's now.
+    pub(super) fn on_confirmed(&mut self, is_wanted: bool) -> Option<Vec<Group>> {
+        let sent = self.sent.front_mut().filter(|sent| sent.is_wanted == is_wanted)?;
         sent.left -= 1;
         self.unconfirmed -= 1;
         if sent.left > 0 {
-            return Vec::new();
+            return Some(Vec::new());
         }
-        self.sent.pop_front().map(|sent| sent.groups).unwrap_or_default()
+        self.sent.pop_front().map(|sent| sent.groups)
     }
 
     /// True exactly when all that was told is said and confirmed.
@@ -109,18 +97,15 @@ impl Subscriptions {
     }
 }
 
-impl<'a> Place<'a> {
-    /// The channels of `group` that are on this host.
-    pub(super) fn channels(self, group: Group) -> impl Iterator<Item = String> + use<'a> {
-        let channels = self.names.heard(group).map(|name| self.names.pubsub(&name));
-        channels.filter(move |channel| self.ring.host(channel) == self.host)
-    }
-
-    /// The channel to `address`, where it is on this host.
-    pub(super) fn channel(self, address: Address) -> Option<String> {
-        let channel = self.names.pubsub(&self.names.sent(address));
-        (self.ring.host(&channel) == self.host).then_some(channel)
-    }
+/// What is said to Redis, in as many commands as it takes.
+fn commands(words: &Words, is_wanted: bool, channels: &[String]) -> Vec<u8> {
+    let verb = if is_wanted { words.subscribe } else { words.unsubscribe };
+    let commands = channels.chunks(words.channels_max).map(|channels| {
+        let mut command: Cmd = redis::cmd(verb);
+        command.arg(channels);
+        command.get_packed_command()
+    });
+    commands.collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]
@@ -130,31 +115,33 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::channel::bus::ConversationName;
+    use crate::channel::bus::{Address, ConversationName, Names, Ring};
+    use crate::channel::redis::pubsub::route::{PLAIN, Route, SHARDED};
     use crate::model::{ConversationId, UserId};
 
     fn names() -> Names {
         Names::new("asgi", ConversationName::Chat)
     }
 
-    fn place(names: &Names, hosts: usize, host: usize) -> Place<'_> {
-        Place { names, ring: Ring::new(hosts), host }
+    fn ring(hosts: usize) -> Route {
+        Route::Ring(Ring::new(hosts))
     }
 
-    /// A Redis: its channels by what it was told. Gives how many it confirms.
-    fn carry_out(channels: &mut BTreeSet<String>, command: &Cmd) -> usize {
-        let mut words = command.args_iter().map(|word| match word {
-            redis::Arg::Simple(word) => String::from_utf8(word.to_vec()).unwrap(),
-            _ => panic!("another kind of argument"),
-        });
-        let is_wanted = words.next().unwrap() == "SUBSCRIBE";
-        let mut confirmed = 0;
-        for word in words {
-            confirmed += 1;
-            if is_wanted {
-                channels.insert(word);
-            } else {
-                channels.remove(&word);
+    /// A Redis: its channels by what it was told. Gives what it confirms, one after another.
+    fn carry_out(channels: &mut BTreeSet<String>, mut commands: &[u8]) -> Vec<bool> {
+        let mut confirmed = Vec::new();
+        let mut parser = redis::Parser::new();
+        while let Ok(command) = parser.parse_value(&mut commands) {
+            let words: Vec<String> = redis::from_redis_value(command).unwrap();
+            let (verb, names) = words.split_first().unwrap();
+            let is_wanted = verb == "SUBSCRIBE";
+            for name in names {
+                confirmed.push(is_wanted);
+                if is_wanted {
+                    channels.insert(name.clone());
+                } else {
+                    channels.remove(name);
+                }
             }
         }
         confirmed
@@ -162,20 +149,21 @@ mod tests {
 
     #[test]
     fn all_groups_are_subscribed_in_parts_and_each_is_heard_once() {
-        let names = names();
+        let (names, route) = (names(), ring(1));
+        let place = Place { names: &names, route: &route, host: 0 };
         let groups: Vec<Group> =
             (1..=10_000).map(|id| Group::Conversation(ConversationId(id))).collect();
         let own = ["asgi__group__fortifun.node.1".to_owned()];
-        let (mut subscriptions, first) = Subscriptions::new(&own, groups.clone());
+        let (mut subscriptions, first) = Subscriptions::new(&PLAIN, &own, groups.clone());
         let mut channels = BTreeSet::new();
-        let mut unconfirmed = carry_out(&mut channels, &first);
+        let mut unconfirmed = carry_out(&mut channels, &first).len();
         let mut heard = Vec::new();
         while !subscriptions.is_settled() {
-            while let Some(command) = subscriptions.next_command(place(&names, 1, 0)) {
-                unconfirmed += carry_out(&mut channels, &command);
+            while let Some(commands) = subscriptions.next_commands(&PLAIN, place) {
+                unconfirmed += carry_out(&mut channels, &commands).len();
             }
             assert!(unconfirmed < BUS_UNCONFIRMED_MAX + BUS_SUBSCRIBE_MAX + 3);
-            heard.extend(subscriptions.on_confirmed());
+            heard.extend(subscriptions.on_confirmed(true).unwrap());
             unconfirmed -= 1;
         }
         assert_eq!((unconfirmed, channels.len()), (0, 30_001));
@@ -187,16 +175,29 @@ mod tests {
         let names = names();
         let group = Group::Conversation(ConversationId(456));
         for hosts in 1..5 {
+            let route = ring(hosts);
+            let place = |host| Place { names: &names, route: &route, host };
             let mut all: Vec<String> =
-                (0..hosts).flat_map(|host| place(&names, hosts, host).channels(group)).collect();
+                (0..hosts).flat_map(|host| place(host).channels(group)).collect();
             all.sort();
             let expected = ["chat_456", "conversation_456", "fortifun.chat_456"]
                 .map(|name| names.pubsub(name));
             assert_eq!(all, expected);
-            let nodes =
-                (0..hosts).filter_map(|host| place(&names, hosts, host).channel(Address::Nodes));
+            let nodes = (0..hosts).filter_map(|host| place(host).channel(Address::Nodes));
             assert_eq!(nodes.collect::<Vec<_>>(), ["asgi__group__fortifun.nodes"]);
         }
+    }
+
+    #[test]
+    fn in_a_cluster_each_channel_has_a_command_of_its_own() {
+        let channels = ["a".to_owned(), "b".to_owned()];
+        let (mut subscriptions, first) = Subscriptions::new(&SHARDED, &channels, Vec::new());
+        let expected = [["SSUBSCRIBE", "a"], ["SSUBSCRIBE", "b"]]
+            .map(|[verb, channel]| redis::cmd(verb).arg(channel).get_packed_command());
+        assert_eq!(first, expected.concat());
+        assert_eq!(subscriptions.on_confirmed(true), Some(Vec::new()));
+        assert_eq!(subscriptions.on_confirmed(false), None, "a slot has moved");
+        assert!(!subscriptions.is_settled());
     }
 
     proptest! {
@@ -205,30 +206,30 @@ mod tests {
             changes in proptest::collection::vec((1..20_i64, any::<bool>(), 0..4_usize), 0..200),
             hosts in 1..4_usize,
         ) {
-            let names = names();
+            let (names, route) = (names(), ring(hosts));
             for host in 0..hosts {
-                let place = place(&names, hosts, host);
-                let (mut subscriptions, first) = Subscriptions::new(&["own".to_owned()], Vec::new());
+                let place = Place { names: &names, route: &route, host };
+                let own = ["own".to_owned()];
+                let (mut subscriptions, first) = Subscriptions::new(&PLAIN, &own, Vec::new());
                 let mut channels = BTreeSet::new();
-                let mut left = carry_out(&mut channels, &first);
+                let mut unconfirmed = VecDeque::from(carry_out(&mut channels, &first));
                 let mut wanted = BTreeSet::new();
                 for (id, is_wanted, steps) in &changes {
                     let group = Group::User(UserId(*id));
                     if *is_wanted { wanted.insert(*id); } else { wanted.remove(id); }
                     subscriptions.on_changes(vec![Change { group, is_wanted: *is_wanted }]);
                     for _ in 0..*steps {
-                        if let Some(command) = subscriptions.next_command(place) {
-                            left += carry_out(&mut channels, &command);
+                        if let Some(commands) = subscriptions.next_commands(&PLAIN, place) {
+                            unconfirmed.extend(carry_out(&mut channels, &commands));
                         }
                     }
                 }
                 while !subscriptions.is_settled() {
-                    if let Some(command) = subscriptions.next_command(place) {
-                        left += carry_out(&mut channels, &command);
+                    if let Some(commands) = subscriptions.next_commands(&PLAIN, place) {
+                        unconfirmed.extend(carry_out(&mut channels, &commands));
                     }
-                    if left > 0 {
-                        left -= 1;
-                        subscriptions.on_confirmed();
+                    if let Some(is_wanted) = unconfirmed.pop_front() {
+                        prop_assert!(subscriptions.on_confirmed(is_wanted).is_some());
                     }
                 }
                 let mut expected: BTreeSet<String> =

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 /// Publishes on `a` for `rounds`, breaks the bus by `harm` in each, and says of every message that `b` did not get when it
 /// was committed.
-fn missed_under(
+pub(super) fn missed_under(
     (a, b): (&Node, &Node),
     rounds: usize,
     mut harm: impl FnMut(usize) + Send,
@@ -53,7 +53,7 @@ fn missed_under(
 }
 
 /// All that was missed is looked for.
-fn assert_covered(missed: &[Timestamp], node: &Node, gaps: usize) {
+pub(super) fn assert_covered(missed: &[Timestamp], node: &Node, gaps: usize) {
     println!("missed {}, gaps {}", missed.len(), node.gaps());
     assert!(node.gaps() >= gaps, "{} gaps", node.gaps());
     let forgotten = missed.iter().filter(|at| !node.looks_for(**at)).count();
