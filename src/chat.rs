@@ -31,7 +31,7 @@ mod watch;
 
 pub use command::{handle, refuse};
 pub use complete::{busy, complete};
-pub use directory::{Arrival, Directory, Kind};
+pub use directory::{Arrival, Directory, Kind, Name};
 pub use effect::{CatchUp, Effect, Then};
 pub use open::{Opening, Pending, close, groups, on_control, open};
 pub use publication::publication;

@@ -6,10 +6,11 @@
 //!
 //! Each call locks one of [`PARTS`] parts for the time of a hash look-up.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+mod name;
+mod users;
 
-use foldhash::fast::FixedState;
+use std::collections::VecDeque;
+
 use parking_lot::Mutex;
 
 use super::ChatLimits;
@@ -17,6 +18,9 @@ use crate::auth::Bucket;
 use crate::limits::OFFLINE_GRACE_MS;
 use crate::model::{Card, ConnRef, UserId};
 use crate::time::Mono;
+
+pub use name::Name;
+use users::Users;
 
 /// Parts, each under its own lock; a power of two.
 const PARTS: usize = 64;
@@ -60,9 +64,9 @@ impl Directory {
     /// A session of `card`'s user begins at `me`.
     pub fn open(&self, card: &Card, me: ConnRef) -> Arrival {
         let mut part = self.part(card.id).lock();
-        let entry = part.users.entry(card.id).or_default();
+        let entry = part.users.get_or_insert(card.id, || Entry::of(card.id));
         if *entry.username != *card.username {
-            entry.username = Arc::clone(&card.username);
+            entry.username = Name::of(&card.username);
         }
         let first = !std::mem::replace(&mut entry.is_online, true);
         entry.sessions.push(me);
@@ -75,7 +79,7 @@ impl Directory {
     /// of it after the grace.
     pub fn close(&self, user: UserId, me: ConnRef, now: Mono) -> bool {
         let mut part = self.part(user).lock();
-        let Some(entry) = part.users.get_mut(&user) else { return false };
+        let Some(entry) = part.users.get_mut(user) else { return false };
         let sessions = entry.sessions.as_slice();
         // One that was evicted is no longer counted.
         let Some(at) = sessions.iter().position(|session| *session == me) else { return false };
@@ -108,10 +112,10 @@ impl Directory {
     pub fn take(&self, user: UserId, kind: Kind, now: Mono) -> Result<(), u64> {
         let mut part = self.part(user).lock();
         let Part { users, later } = &mut *part;
-        let entry = users.entry(user).or_insert_with(|| {
+        let entry = users.get_or_insert(user, || {
             let look_at = now.plus(OFFLINE_GRACE_MS);
             later.push_back((look_at, user));
-            Box::new(Entry { look_at, ..Entry::default() })
+            Entry { look_at, ..Entry::of(user) }
         });
         let buckets = entry.buckets.get_or_insert_default();
         match kind {
@@ -124,7 +128,7 @@ impl Directory {
     /// How many of `kind` are left to `user` now, for `RateLimit` headers.
     pub fn remaining(&self, user: UserId, kind: Kind, now: Mono) -> u32 {
         let part = self.part(user).lock();
-        let buckets = part.users.get(&user).and_then(|entry| entry.buckets.as_deref());
+        let buckets = part.users.get(user).and_then(|entry| entry.buckets.as_deref());
         let full = Buckets::default();
         let buckets = buckets.unwrap_or(&full);
         match kind {
@@ -136,7 +140,7 @@ impl Directory {
 
     /// True exactly when `user` has a session here, or had one within the grace.
     pub fn is_online(&self, user: UserId) -> bool {
-        self.part(user).lock().users.get(&user).is_some_and(|entry| entry.is_online)
+        self.part(user).lock().users.get(user).is_some_and(|entry| entry.is_online)
     }
 
     /// Everybody of whom that is true, as each part of the table was when it was looked at.
@@ -144,16 +148,16 @@ impl Directory {
         let mut online = Vec::new();
         for part in &self.parts {
             let part = part.lock();
-            let users = part.users.iter().filter(|(_, entry)| entry.is_online);
-            online.extend(users.map(|(user, _)| *user));
+            let users = part.users.iter().filter(|entry| entry.is_online);
+            online.extend(users.map(|entry| entry.user));
         }
         online
     }
 
     /// The name of a user who is here.
-    pub fn username(&self, user: UserId) -> Option<Arc<str>> {
+    pub fn username(&self, user: UserId) -> Option<Name> {
         let part = self.part(user).lock();
-        part.users.get(&user).map(|entry| Arc::clone(&entry.username))
+        part.users.get(user).map(|entry| entry.username.clone())
     }
 
     /// Users remembered, for metrics.
@@ -175,16 +179,16 @@ impl Directory {
 
 #[derive(Default, Debug)]
 struct Part {
-    /// Boxed, because a table keeps half of its places empty.
-    users: HashMap<UserId, Box<Entry>, FixedState>,
+    users: Users,
     /// Users to look at, and when: each pair in the order of its time, since every wait is as long.
     later: VecDeque<(Mono, UserId)>,
 }
 
-#[derive(Default, Debug)]
+#[derive(Debug)]
 struct Entry {
+    user: UserId,
     sessions: Sessions,
-    username: Arc<str>,
+    username: Name,
     /// What the user may still do; made when the user first does something. Most listen.
     buckets: Option<Box<Buckets>>,
     /// When it is looked at because nobody is here; older pairs in [`Part::later`] mean nothing.
@@ -200,9 +204,23 @@ struct Buckets {
     receipts: Bucket,
 }
 
+impl Entry {
+    /// Nobody is here.
+    fn of(user: UserId) -> Self {
+        Self {
+            user,
+            sessions: Sessions::None,
+            username: Name::default(),
+            buckets: None,
+            look_at: Mono(0),
+            is_online: false,
+        }
+    }
+}
+
 impl Part {
     fn look_later(&mut self, user: UserId, now: Mono) {
-        let Some(entry) = self.users.get_mut(&user) else { return };
+        let Some(entry) = self.users.get_mut(user) else { return };
         entry.look_at = now.plus(OFFLINE_GRACE_MS);
         self.later.push_back((entry.look_at, user));
     }
@@ -214,7 +232,7 @@ impl Part {
             && at <= now
         {
             self.later.pop_front();
-            let Some(entry) = self.users.get_mut(&user) else { continue };
+            let Some(entry) = self.users.get_mut(user) else { continue };
             if entry.look_at != at || !entry.sessions.as_slice().is_empty() {
                 continue;
             }
@@ -222,7 +240,7 @@ impl Part {
                 offline.push(user);
             }
             if entry.buckets.as_ref().is_none_or(|buckets| buckets.are_full(now)) {
-                self.users.remove(&user);
+                self.users.remove(user);
             } else {
                 self.look_later(user, now);
             }
@@ -239,9 +257,8 @@ impl Buckets {
 }
 
 /// A user's sessions, oldest first. Most have one, which takes no allocation.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 enum Sessions {
-    #[default]
     None,
     One(ConnRef),
     #[expect(clippy::box_collection, reason = "one word for what few have")]

@@ -1,6 +1,7 @@
 //! Whom an event is for.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use super::{ConversationId, UserId};
 
@@ -19,7 +20,7 @@ pub enum Group {
 
 /// A [`Group`] in one word, as tables keep it: its kind in the two highest bits, then its id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct GroupKey(u64);
+pub struct GroupKey(NonZeroU64);
 
 impl From<Group> for GroupKey {
     fn from(group: Group) -> Self {
@@ -31,7 +32,9 @@ impl From<Group> for GroupKey {
         };
         // A database counts from 1 and does not get that far.
         debug_assert!(id >> ID_BITS == 0, "an id of {id}");
-        Self((kind << ID_BITS) | (id as u64 & ((1 << ID_BITS) - 1)))
+        // Turned over, since no group is all ones, and 0 then says "none" in an `Option`.
+        let key = !((kind << ID_BITS) | (id as u64 & ((1 << ID_BITS) - 1)));
+        Self(NonZeroU64::new(key).unwrap_or(NonZeroU64::MAX))
     }
 }
 

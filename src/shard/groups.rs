@@ -1,40 +1,81 @@
-//! Which of this shard's sessions are in which group: slot indices of four bytes, nothing else.
+//! Which of this shard's sessions are in which group: one table of four-byte places, whatever a group is named.
+//!
+//! Nearly every group has one session here, and nearly every session is alone in one group: its user's or its conversation's. Such a
+//! group is the session's slot index in the table, and its name is kept beside, by slot. All others are crowds, in a list of their own.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::model::{Group, GroupKey};
 
 /// This shard's part of every group.
 #[derive(Debug, Default)]
 pub struct Groups {
-    map: HashMap<GroupKey, Members, foldhash::fast::RandomState>,
+    table: HashTable<Place>,
+    names: Names,
+    /// Crowds that nobody is in, to be used again.
+    vacant: Vec<u32>,
     scratch: Vec<u32>,
 }
 
-/// Most groups have one session on a shard: it needs no allocation.
-#[derive(Debug)]
-enum Members {
-    One(u32),
-    /// Boxed twice, because most places of the table have one session or are empty.
-    #[expect(clippy::box_collection, reason = "see above")]
-    Many(Box<Vec<u32>>),
+/// What the places of the table stand for.
+#[derive(Debug, Default)]
+struct Names {
+    hasher: foldhash::fast::RandomState,
+    /// By slot index: the group that the session there is alone in, where it is kept here.
+    alone: Vec<Option<GroupKey>>,
+    crowds: Vec<Crowd>,
 }
+
+/// A session that is alone in its group, by slot index; or, with the highest bit, a crowd.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place(u32);
+
+/// A group of several sessions, or of one that is alone in another.
+#[derive(Debug)]
+struct Crowd {
+    group: GroupKey,
+    members: Vec<u32>,
+}
+
+const CROWD: u32 = 1 << 31;
 
 impl Groups {
     /// Puts the session at `index` into `group`. True exactly when it is the first here. A session joins a group once.
     pub fn join(&mut self, group: Group, index: u32) -> bool {
-        match self.map.entry(group.into()) {
+        debug_assert!(index < CROWD, "a slot index of {index}");
+        let group = GroupKey::from(group);
+        let Self { table, names, vacant, .. } = self;
+        if names.alone.len() <= index as usize {
+            names.alone.resize(index as usize + 1, None);
+        }
+        let is = |place: &Place| names.of(*place) == Some(group);
+        match table.entry(names.hash(group), is, |place| names.hash_of(*place)) {
             Entry::Vacant(entry) => {
-                entry.insert(Members::One(index));
+                let place = match names.alone[index as usize] {
+                    None => {
+                        names.alone[index as usize] = Some(group);
+                        Place(index)
+                    }
+                    Some(_) => names.crowd(group, vec![index], vacant),
+                };
+                entry.insert(place);
                 true
             }
             Entry::Occupied(mut entry) => {
-                let members = entry.get_mut();
-                debug_assert!(!members.as_slice().contains(&index), "a session joins a group once");
-                match members {
-                    Members::One(first) => *members = Members::Many(Box::new(vec![*first, index])),
-                    Members::Many(list) => list.push(index),
+                let place = *entry.get();
+                debug_assert!(
+                    !names.members(&place).contains(&index),
+                    "a session joins a group once"
+                );
+                match place.crowd() {
+                    Some(crowd) => names.crowds[crowd].members.push(index),
+                    None => {
+                        names.alone[place.0 as usize] = None;
+                        *entry.get_mut() = names.crowd(group, vec![place.0, index], vacant);
+                    }
                 }
                 false
             }
@@ -43,29 +84,47 @@ impl Groups {
 
     /// Takes the session at `index` out of `group`. True exactly when it was the last here.
     pub fn leave(&mut self, group: Group, index: u32) -> bool {
-        let Entry::Occupied(mut entry) = self.map.entry(group.into()) else { return false };
-        match entry.get_mut() {
-            Members::One(only) if *only == index => {
-                entry.remove();
-                true
+        let group = GroupKey::from(group);
+        let Self { table, names, vacant, .. } = self;
+        let is = |place: &Place| names.of(*place) == Some(group);
+        let Ok(mut entry) = table.find_entry(names.hash(group), is) else { return false };
+        let place = *entry.get();
+        let Some(crowd) = place.crowd() else {
+            if place.0 != index {
+                return false;
             }
-            Members::One(_) => false,
-            Members::Many(list) => {
-                // Order within a group means nothing, so the hole is filled from the end.
-                if let Some(place) = list.iter().position(|member| *member == index) {
-                    list.swap_remove(place);
-                }
-                if let [only] = list[..] {
-                    *entry.get_mut() = Members::One(only);
-                }
-                false
+            names.alone[index as usize] = None;
+            entry.remove();
+            return true;
+        };
+        let members = &mut names.crowds[crowd].members;
+        // Order within a group means nothing, so the hole is filled from the end.
+        if let Some(at) = members.iter().position(|member| *member == index) {
+            members.swap_remove(at);
+        }
+        let left = match members[..] {
+            [] => None,
+            [only] if names.alone[only as usize].is_none() => Some(only),
+            _ => return false,
+        };
+        names.crowds[crowd].members = Vec::new();
+        vacant.push(crowd as u32);
+        match left {
+            None => drop(entry.remove()),
+            Some(only) => {
+                names.alone[only as usize] = Some(group);
+                *entry.get_mut() = Place(only);
             }
         }
+        left.is_none()
     }
 
     /// The sessions here that are in `group`.
     pub fn members(&self, group: Group) -> &[u32] {
-        self.map.get(&group.into()).map_or(&[], Members::as_slice)
+        let group = GroupKey::from(group);
+        let is = |place: &Place| self.names.of(*place) == Some(group);
+        let place = self.table.find(self.names.hash(group), is);
+        place.map_or(&[], |place| self.names.members(place))
     }
 
     /// Room for a copy of a group's members, for a delivery that can change the group on its way.
@@ -75,21 +134,57 @@ impl Groups {
 
     /// Groups with a session here.
     pub fn len(&self) -> usize {
-        self.map.len()
+        self.table.len()
     }
 
     /// True exactly when no group has a session here.
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.table.is_empty()
     }
 }
 
-impl Members {
-    fn as_slice(&self) -> &[u32] {
-        match self {
-            Self::One(index) => std::slice::from_ref(index),
-            Self::Many(list) => list,
+impl Names {
+    fn hash(&self, group: GroupKey) -> u64 {
+        self.hasher.hash_one(group)
+    }
+
+    fn hash_of(&self, place: Place) -> u64 {
+        self.hash(self.of(place).expect("what the table has is named"))
+    }
+
+    fn of(&self, place: Place) -> Option<GroupKey> {
+        match place.crowd() {
+            Some(crowd) => Some(self.crowds[crowd].group),
+            None => self.alone[place.0 as usize],
         }
+    }
+
+    fn members<'a>(&'a self, place: &'a Place) -> &'a [u32] {
+        match place.crowd() {
+            Some(crowd) => &self.crowds[crowd].members,
+            None => std::slice::from_ref(&place.0),
+        }
+    }
+
+    fn crowd(&mut self, group: GroupKey, members: Vec<u32>, vacant: &mut Vec<u32>) -> Place {
+        let crowd = Crowd { group, members };
+        let index = match vacant.pop() {
+            Some(index) => {
+                self.crowds[index as usize] = crowd;
+                index
+            }
+            None => {
+                self.crowds.push(crowd);
+                self.crowds.len() as u32 - 1
+            }
+        };
+        Place(CROWD | index)
+    }
+}
+
+impl Place {
+    fn crowd(self) -> Option<usize> {
+        (self.0 & CROWD != 0).then_some((self.0 & !CROWD) as usize)
     }
 }
 
@@ -102,7 +197,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn groups_are_sets(ops in proptest::collection::vec((any::<bool>(), 0i64..4, 0u32..12), 1..400)) {
+        fn groups_are_sets(ops in proptest::collection::vec((any::<bool>(), 0i64..4, 0u32..6), 1..400)) {
             let mut groups = Groups::default();
             let mut model: BTreeMap<i64, BTreeSet<u32>> = BTreeMap::new();
             for (join, id, index) in ops {
