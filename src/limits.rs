@@ -14,6 +14,10 @@ pub const ACCEPT_PAUSE_MS: u64 = 100;
 pub const EVENTS_PER_TURN_MAX: usize = 1_024;
 /// Changes of presence that wait for room in the write queue.
 pub const OFFLINE_PENDING_MAX: usize = 1_000_000;
+/// How long a change of presence waits for company after others were told; milliseconds.
+pub const PRESENCE_GATHER_MS: u64 = 20;
+/// How soon what found its queue full is tried again; milliseconds.
+pub const STALL_MS: u64 = 2;
 /// Changes of presence that one shard asks of the store again in one second.
 pub const PRESENCE_RETRIES_MAX: usize = 256;
 /// Users of a node that lost its lease whose presence is told again in one second.

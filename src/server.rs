@@ -207,6 +207,7 @@ fn end_lease(node: &Node) {
             "the write queue is full: this node's users are online until its lease ends"
         );
     }
+    node.queues.ring();
 }
 
 /// Nothing new is taken, and clients are moved away within so many milliseconds; then the shards end.

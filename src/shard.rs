@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use crate::conn::Phase;
 use crate::ids::{ConnKey, ShardId};
-use crate::limits::{NOTES_PER_TURN_MAX, RECV_BUFFER_BYTES};
+use crate::limits::{NOTES_PER_TURN_MAX, RECV_BUFFER_BYTES, STALL_MS};
 use crate::time::{Mono, Now};
 use crate::worker::Ticket;
 
@@ -78,8 +78,6 @@ enum Accepting {
 
 /// How often a shard looks after what no event reminds it of.
 const HOUSEKEEPING_MS: u64 = 1_000;
-/// How soon a request that found its queue full is tried again.
-const STALL_MS: u64 = 2;
 
 impl<I: Io> Shard<I> {
     /// A shard with no connection.
@@ -120,8 +118,11 @@ impl<I: Io> Shard<I> {
         self.serve_ready();
         self.fire_timers();
         self.advance_drain();
+        // Before what is slow: the workers begin while this thread writes to its sockets.
+        self.core.node.queues.ring();
         self.flush();
         self.free();
+        self.core.node.queues.ring();
         let busy = self.io.now().wall.0.saturating_sub(now.wall.0).max(0);
         self.core.meters.turn(busy as u64);
         let is_done = self.is_done();
@@ -157,8 +158,11 @@ impl<I: Io> Shard<I> {
         }
         let now = self.core.now.mono;
         let mut ms = self.housekeeping_at.since(now);
-        if self.core.is_waiting() {
+        if !self.core.stalled.is_empty() {
             ms = ms.min(STALL_MS);
+        }
+        if let Some(presence) = self.core.until_presence() {
+            ms = ms.min(presence);
         }
         if self.core.shard == ShardId(0) {
             ms = ms.min(self.core.revocations.next_at().since(now));
@@ -239,7 +243,7 @@ impl<I: Io> Shard<I> {
         let mut freed = Vec::new();
         let core = &mut self.core;
         core.stalled.retry(&core.node.queues, &mut freed);
-        core.retry_presence();
+        core.tell_waiting_presence();
         for key in freed {
             self.with(key, |core, io, slot, buffer| {
                 slot.line.flags.stalled = false;

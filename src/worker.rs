@@ -4,6 +4,7 @@
 //! answer leaves through a closure.
 
 pub mod batch;
+pub mod queue;
 mod settle;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use crate::channel::ChannelLayer;
 use crate::chat;
@@ -25,6 +25,7 @@ use crate::time::{Now, Timestamp};
 use crate::wire::Encoder;
 
 use batch::{BatchLimits, Gather};
+use queue::{Nothing, Receiver, Rejected, Sender, bounded};
 use settle::Unsettled;
 
 /// A request, who asked it, and what they meant to do with the answer.
@@ -115,7 +116,7 @@ pub enum NotQueued {
 }
 
 impl Queues {
-    /// Queues `job` for the worker that its request belongs to. Never waits.
+    /// Queues `job` for the worker that its request belongs to. Never waits. Workers that sleep hear of it by [`Queues::ring`].
     pub fn submit(&self, job: Job) -> Result<(), Box<NotQueued>> {
         let queue = match job.request.lane() {
             Lane::Read => &self.read,
@@ -123,10 +124,16 @@ impl Queues {
         };
         queue.try_send(job).map_err(|error| {
             Box::new(match error {
-                TrySendError::Full(job) => NotQueued::Full(job),
-                TrySendError::Disconnected(job) => NotQueued::Stopped(job),
+                Rejected::Full(job) => NotQueued::Full(job),
+                Rejected::Closed(job) => NotQueued::Stopped(job),
             })
         })
+    }
+
+    /// Wakes workers for what was queued since the last ring: to be called before the caller sleeps.
+    pub fn ring(&self) {
+        self.write.iter().for_each(Sender::ring);
+        self.read.ring();
     }
 
     /// The write worker that a request belongs to, by number.
@@ -198,11 +205,11 @@ impl Worker {
                 };
                 match self.batch.next(self.requests.len(), elapsed_ms, queue.is_empty()) {
                     Gather::Commit => break,
-                    Gather::Take => queue.try_iter().take(1).for_each(|job| self.gather(job)),
-                    Gather::Wait(ms) => match queue.recv_timeout(Duration::from_millis(ms)) {
+                    Gather::Take => queue.try_recv().into_iter().for_each(|job| self.gather(job)),
+                    Gather::Wait(ms) => match queue.recv_within(Duration::from_millis(ms)) {
                         Ok(job) => self.gather(job),
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Err(RecvTimeoutError::Disconnected) => break,
+                        Err(Nothing::Yet) => {}
+                        Err(Nothing::More) => break,
                     },
                 }
             }
@@ -213,7 +220,7 @@ impl Worker {
 
     /// The life of a read worker.
     pub fn run_reads(mut self, queue: &Receiver<Job>) {
-        while let Ok(job) = queue.recv() {
+        while let Some(job) = queue.recv() {
             self.read(job);
         }
     }
@@ -222,9 +229,11 @@ impl Worker {
     /// nothing was left to settle.
     pub fn step(&mut self, queue: &Receiver<Job>, lane: Lane, max: usize) -> bool {
         match lane {
-            Lane::Read => queue.try_recv().map(|job| self.read(job)).is_ok(),
+            Lane::Read => queue.try_recv().map(|job| self.read(job)).is_some(),
             Lane::Write => {
-                queue.try_iter().take(max.max(1)).for_each(|job| self.gather(job));
+                std::iter::from_fn(|| queue.try_recv())
+                    .take(max.max(1))
+                    .for_each(|job| self.gather(job));
                 match (self.requests.is_empty(), self.is_unsettled()) {
                     (true, false) => return false,
                     (true, true) => drop(self.settle_kept()),

@@ -52,8 +52,10 @@ pub struct Core {
     pub doomed: Vec<ConnKey>,
     /// Requests that found a write queue full.
     pub stalled: Stalled,
-    /// Users whose presence is told once the write queue has room.
+    /// Users whose presence is told soon.
     pub(super) presence: VecDeque<UserId>,
+    /// When.
+    pub(super) presence_at: Mono,
     /// Users whose presence the store could not keep.
     pub(super) unkept: Vec<UserId>,
     /// Of shard 0: the node's lease.
@@ -85,6 +87,7 @@ impl Core {
             doomed: Vec::new(),
             stalled: Stalled::default(),
             presence: VecDeque::new(),
+            presence_at: Mono(0),
             unkept: Vec::new(),
             lease: Lease::default(),
             revocations: Poll::default(),
@@ -268,7 +271,7 @@ impl Core {
         }
     }
 
-    /// True exactly when something waits for room in a queue.
+    /// True exactly when something waits to be put into a queue.
     pub fn is_waiting(&self) -> bool {
         !self.stalled.is_empty() || !self.presence.is_empty()
     }

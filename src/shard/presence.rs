@@ -6,16 +6,20 @@
 
 use super::core::Core;
 use crate::ids::{ConnKey, ConnRef, ShardId, UserId};
-use crate::limits::{OFFLINE_PENDING_MAX, PRESENCE_RETRIES_MAX};
+use crate::limits::{OFFLINE_PENDING_MAX, PRESENCE_GATHER_MS, PRESENCE_RETRIES_MAX, STALL_MS};
 use crate::store::{Failure, Outcome, Request};
 use crate::worker::{Job, Ticket};
 
 impl Core {
-    /// Keeps whether `user` is here, and tells it.
+    /// Keeps whether `user` is here, and tells it: at once, unless that was done a moment ago for others. Then they are told
+    /// together, so that a crowd that comes costs the writer a wake-up and a commit each [`PRESENCE_GATHER_MS`], not each user.
     pub fn tell_presence(&mut self, user: UserId) {
-        if !self.try_tell_presence(user) {
-            self.wait_with_presence(user);
+        if self.presence.len() < OFFLINE_PENDING_MAX {
+            self.presence.push_back(user);
+        } else {
+            self.meters.shed(1);
         }
+        self.tell_waiting_presence();
     }
 
     /// The store has answered to what was told of `user`.
@@ -30,14 +34,24 @@ impl Core {
         }
     }
 
-    /// Tells what found the queue full, oldest first.
-    pub(super) fn retry_presence(&mut self) {
+    /// Tells what waits where it is time to, oldest first, as far as the write queue has room.
+    pub(super) fn tell_waiting_presence(&mut self) {
+        if self.presence.is_empty() || self.now.mono < self.presence_at {
+            return;
+        }
+        self.presence_at = self.now.mono.plus(PRESENCE_GATHER_MS);
         while let Some(user) = self.presence.pop_front() {
             if !self.try_tell_presence(user) {
                 self.presence.push_front(user);
+                self.presence_at = self.now.mono.plus(STALL_MS);
                 break;
             }
         }
+    }
+
+    /// In how many milliseconds [`Self::tell_waiting_presence`] is next due; `None` when nothing waits.
+    pub(super) fn until_presence(&self) -> Option<u64> {
+        (!self.presence.is_empty()).then(|| self.presence_at.since(self.now.mono))
     }
 
     /// Tells again what the store could not keep; once a second.
@@ -72,13 +86,5 @@ impl Core {
         let ticket = Ticket::Presence { user, is_online };
         let request = Request::SetPresence { user, is_online, node: self.node.id };
         self.node.queues.submit(Job { request, from, ticket }).is_ok()
-    }
-
-    fn wait_with_presence(&mut self, user: UserId) {
-        if self.presence.len() < OFFLINE_PENDING_MAX {
-            self.presence.push_back(user);
-        } else {
-            self.meters.shed(1);
-        }
     }
 }

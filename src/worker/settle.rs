@@ -9,8 +9,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-
+use super::queue::{Nothing, Receiver};
 use super::{Job, Worker, shielded};
 use crate::channel::{Delivery, Payload};
 use crate::limits::{
@@ -39,13 +38,13 @@ impl Worker {
     /// Waits for a job, and settles meanwhile. `None` when every sender of `queue` is gone and the queue is empty.
     pub(super) fn first(&mut self, queue: &Receiver<Job>) -> Option<Job> {
         while self.is_unsettled() {
-            match queue.recv_timeout(Duration::from_millis(SETTLE_AGAIN_MS)) {
+            match queue.recv_within(Duration::from_millis(SETTLE_AGAIN_MS)) {
                 Ok(job) => return Some(job),
-                Err(RecvTimeoutError::Timeout) => drop(self.settle_kept()),
-                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(Nothing::Yet) => drop(self.settle_kept()),
+                Err(Nothing::More) => return None,
             }
         }
-        queue.recv().ok()
+        queue.recv()
     }
 
     /// What became of `requests`, whose commit at `at` ended with `unknown`: what was stored is answered as the commit would

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crossbeam_channel::Receiver;
 use fortifun_realtime::auth::addresses::Addresses;
 use fortifun_realtime::auth::{Rate, Verifier};
 use fortifun_realtime::channel::memory::MemoryLayer;
@@ -29,6 +28,7 @@ use fortifun_realtime::store::memory::MemoryStore;
 use fortifun_realtime::time::Mono;
 use fortifun_realtime::wire::Encoder;
 use fortifun_realtime::worker::batch::BatchLimits;
+use fortifun_realtime::worker::queue::Receiver;
 use fortifun_realtime::worker::{Job, Surroundings, Worker, queues_of};
 
 use crate::faults::Mix;
