@@ -70,12 +70,11 @@ impl Groups {
                     !names.members(&place).contains(&index),
                     "a session joins a group once"
                 );
-                match place.crowd() {
-                    Some(crowd) => names.crowds[crowd].members.push(index),
-                    None => {
-                        names.alone[place.0 as usize] = None;
-                        *entry.get_mut() = names.crowd(group, vec![place.0, index], vacant);
-                    }
+                if let Some(crowd) = place.crowd() {
+                    names.crowds[crowd].members.push(index);
+                } else {
+                    names.alone[place.0 as usize] = None;
+                    *entry.get_mut() = names.crowd(group, vec![place.0, index], vacant);
                 }
                 false
             }
@@ -168,15 +167,12 @@ impl Names {
 
     fn crowd(&mut self, group: GroupKey, members: Vec<u32>, vacant: &mut Vec<u32>) -> Place {
         let crowd = Crowd { group, members };
-        let index = match vacant.pop() {
-            Some(index) => {
-                self.crowds[index as usize] = crowd;
-                index
-            }
-            None => {
-                self.crowds.push(crowd);
-                self.crowds.len() as u32 - 1
-            }
+        let index = if let Some(index) = vacant.pop() {
+            self.crowds[index as usize] = crowd;
+            index
+        } else {
+            self.crowds.push(crowd);
+            self.crowds.len() as u32 - 1
         };
         Place(CROWD | index)
     }
