@@ -3,6 +3,9 @@
 mod bus;
 mod commits;
 mod nodes;
+mod site;
+mod traffic;
+mod trouble;
 
 use std::path::PathBuf;
 
@@ -11,6 +14,9 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 pub(crate) use self::bus::{Churn, Latency, Publishes};
 pub(crate) use self::commits::Commits;
 pub(crate) use self::nodes::{Fleet, Layer, Nodes};
+pub(crate) use self::site::{FirstUser, Scenario, Site};
+pub(crate) use self::traffic::{Echo, Fanout, Handshakes, Slow};
+pub(crate) use self::trouble::{Soak, Storm};
 use crate::pairs::Pair;
 
 const LONG_ABOUT: &str = "\
@@ -25,6 +31,8 @@ A server that is to be loaded and not to defend itself, with room for 15,000 soc
   ulimit -n 20000
   SECRET_KEY=... DATABASE_URL=sqlite:///load.db MESSAGES_PER_SECOND=100000 MESSAGES_BURST=1000000 \\
   COMMANDS_PER_SECOND=1000000 CONNECTIONS_PER_IP=0 CONNECTS_PER_SECOND_PER_IP=0 fortifun serve
+
+A scenario without --url starts the server, raises its limits, and ends it.
 
 On one machine the clients of `idle` bind 127.0.0.1, 127.0.0.2 and so on, 900 each, and so stay within the server's own
 limits by address and the range of ports.
@@ -44,8 +52,22 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Pairs of users talk at a steady rate; latencies are measured from the intended time of each message, and every session
-    /// must hear every message once, in order.
+    /// Opens sessions as fast as the server lets them in, and measures what one handshake costs it.
+    Handshakes(Handshakes),
+    /// Texts come back as they went: what the server spends on one, and how long it takes.
+    Echo(Echo),
+    /// What is said in a conversation goes to all its sessions, and each must hear every message once, in order: what the server
+    /// spends on one delivery, and how long it takes.
+    Fanout(Fanout),
+    /// A fan-out in which some sessions stop reading, in turn with one in which all read: what the others notice.
+    Slow(Slow),
+    /// The server is killed under many sessions: how long until all are back and have heard what they missed.
+    Storm(Storm),
+    /// Pairs talk and sessions come and go, for minutes or hours: memory, descriptors and connections over time, and whether they
+    /// are what they were at the start.
+    Soak(Soak),
+    /// Pairs of users talk at a steady rate, as people do: they are seen to type, and say that they have read. Latencies are measured
+    /// from the intended time of each message; every session must hear every message once, in order, and it must be stored.
     Chat(Chat),
     /// Opens sessions that do nothing but answer pings, and measures what the server spends on them.
     ///
@@ -53,7 +75,8 @@ pub(crate) enum Command {
     Idle(Idle),
     /// Pairs of users like each other at the same moment, in both orders; each pair must have one match, one conversation
     /// and one welcome message.
-    Likes(Likes),
+    #[command(name = "match", alias = "likes")]
+    Match(Match),
     /// Writers record each message that they see committed, until the time is up or the server is gone.
     Crash(Crash),
     /// Checks a ledger of `crash` against what is stored.
@@ -126,23 +149,37 @@ pub(crate) struct PairSource {
 #[derive(Group)]
 pub(crate) struct Chat {
     #[command(flatten)]
-    pub(crate) server: Server,
+    pub(crate) scenario: Scenario,
+    #[command(flatten)]
+    pub(crate) site: Site,
     #[command(flatten)]
     pub(crate) source: PairSource,
-    /// Messages of all pairs together.
-    #[arg(long, default_value_t = 1_000)]
+    /// Messages of all pairs together that are measured.
+    #[arg(long)]
     pub(crate) messages: u64,
+    /// How long messages are sent before those that are measured, seconds.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=3_600))]
+    pub(crate) warm_up_s: u64,
     /// Messages a second of all pairs together, sent whatever became of those before. The server allows each user 5 by default.
-    #[arg(long, default_value_t = 100.0, value_parser = rate)]
+    #[arg(long, value_parser = rate)]
     pub(crate) rate: f64,
     /// Length of a message, bytes; at most 3,500.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(..=3_500))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(..=3_500))]
     pub(crate) bytes: u16,
     /// Sessions of each user.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) sessions: u16,
+    /// Messages a second before which their sender is seen to type, percent.
+    #[arg(long, value_parser = percent)]
+    pub(crate) typing: f64,
+    /// Messages that a session of the other user says it has read, percent.
+    #[arg(long, value_parser = percent)]
+    pub(crate) receipts: f64,
+    /// Decides which.
+    #[arg(long)]
+    pub(crate) seed: u64,
     /// How long the last message may take to reach all, seconds.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long)]
     pub(crate) patience_s: u64,
 }
 
@@ -162,28 +199,26 @@ pub(crate) enum Endpoint {
 #[derive(Group)]
 pub(crate) struct Idle {
     #[command(flatten)]
-    pub(crate) server: Server,
+    pub(crate) scenario: Scenario,
+    #[command(flatten)]
+    pub(crate) site: Site,
+    #[command(flatten)]
+    pub(crate) people: FirstUser,
     /// Counts of sessions at which the server is measured, each more than the one before.
-    #[arg(long, value_delimiter = ',', default_value = "5000,15000")]
+    #[arg(long, value_delimiter = ',')]
     pub(crate) connections: Vec<u32>,
     /// Where the sessions go.
     #[arg(long, value_enum, default_value = "chat")]
     pub(crate) endpoint: Endpoint,
-    /// The id of the first user.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) first_user: i64,
     /// Users with ids in a row who share the sessions; the server allows each 20. Without it, each session has its own.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) users: Option<u32>,
-    /// The process to be measured.
-    #[arg(long)]
-    pub(crate) server_pid: u32,
     /// How long a count is left alone before it is measured, seconds: more than a heartbeat, so that the allocator has given back
     /// what the handshakes needed.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long)]
     pub(crate) settle_s: u64,
     /// How long the last count is held and its heartbeats are counted, seconds.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long)]
     pub(crate) hold_s: u64,
     /// Handshakes a second; without it 150 a source address, at most 2,000.
     #[arg(long, value_parser = rate)]
@@ -194,16 +229,18 @@ pub(crate) struct Idle {
 }
 
 #[derive(Group)]
-pub(crate) struct Likes {
+pub(crate) struct Match {
     #[command(flatten)]
-    pub(crate) server: Server,
+    pub(crate) scenario: Scenario,
+    #[command(flatten)]
+    pub(crate) site: Site,
     #[command(flatten)]
     pub(crate) users: Users,
     /// How many pairs; none of them may have liked each other before.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long)]
     pub(crate) pairs: usize,
     /// Pairs at once, each with two connections of its own.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: u16,
 }
 
@@ -253,6 +290,14 @@ pub(crate) struct Seed {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// `1`, `0.5` or `1%`.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
+    number
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| "percent, from 0 to 100".to_owned())
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
@@ -269,6 +314,12 @@ mod tests {
     #[test]
     fn the_command_line_holds_together() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_share_is_percent_with_or_without_the_sign() {
+        assert_eq!((percent("1%"), percent("0.5")), (Ok(1.0), Ok(0.5)));
+        assert!(["-1", "101", "x%", "NaN"].iter().all(|text| percent(text).is_err()));
     }
 
     #[test]

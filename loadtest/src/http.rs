@@ -1,11 +1,11 @@
 //! A blocking HTTP/1.1 client for one kept connection: what the REST API needs and no more.
-
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use rustls::StreamOwned;
 
 use crate::target::Target;
 
@@ -16,10 +16,15 @@ const HEADERS_MAX: usize = 64;
 /// The longest answer, bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Bytes as they are, or through TLS.
+trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
 /// A connection that is kept between requests and made anew where the server ended it.
 pub(crate) struct Connection<'a> {
     target: &'a Target,
-    stream: Option<TcpStream>,
+    stream: Option<Box<dyn Stream>>,
     buffer: Vec<u8>,
 }
 
@@ -92,16 +97,19 @@ impl<'a> Connection<'a> {
         self.receive().with_context(|| format!("{method} {path}"))
     }
 
-    fn stream(&mut self) -> anyhow::Result<&mut TcpStream> {
+    fn stream(&mut self) -> anyhow::Result<&mut dyn Stream> {
         let address = self.target.address;
         if self.stream.is_none() {
             let stream = TcpStream::connect(address)
                 .with_context(|| format!("cannot connect to {address}"))?;
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(PATIENCE))?;
-            self.stream = Some(stream);
+            self.stream = Some(match &self.target.tls {
+                Some(tls) => Box::new(StreamOwned::new(tls.connection()?, stream)),
+                None => Box::new(stream),
+            });
         }
-        Ok(self.stream.as_mut().expect("it was just made"))
+        Ok(&mut **self.stream.as_mut().expect("it was just made"))
     }
 }
 

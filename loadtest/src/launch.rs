@@ -3,15 +3,20 @@
 use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
 /// Lines of its log that are told where a server does not start.
 const LOG_LINES_MAX: usize = 20;
+
+/// How often a peer's port is tried, and the pause between.
+const PORT_TRIES: u32 = 300;
+const PORT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server with these defends itself against nobody: limits that are raised, each within its bounds.
 pub(crate) const RAISED: [(&str, &str); 8] = [
@@ -39,11 +44,20 @@ impl Launched {
     ///
     /// It ended instead; the error holds the end of its log.
     pub(crate) fn serve(program: &Path, settings: &[(String, String)]) -> anyhow::Result<Self> {
-        let mut child = command(program)
+        Self::serve_on(program, settings, (0, None))
+    }
+
+    /// The same on this port, 0 for a free one, and on these cores alone, as `taskset -c` names them.
+    pub(crate) fn serve_on(
+        program: &Path,
+        settings: &[(String, String)],
+        (port, cores): (u16, Option<&str>),
+    ) -> anyhow::Result<Self> {
+        let mut child = command(program, cores)
             .arg("serve")
             .env_clear()
             .envs(settings.iter().map(|(name, value)| (name, value)))
-            .envs([("HOST", "127.0.0.1"), ("PORT", "0")])
+            .envs([("HOST", "127.0.0.1"), ("PORT", &*port.to_string())])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -59,6 +73,43 @@ impl Launched {
                 Err(error)
             }
         }
+    }
+
+    /// Starts `program` as a peer that listens where HOST and PORT say, with `settings` besides this process' own environment, and
+    /// waits until it does.
+    ///
+    /// # Errors
+    ///
+    /// It ended, or does not listen.
+    pub(crate) fn peer(
+        program: &Path,
+        settings: &[(String, String)],
+        cores: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr())?.port();
+        let child = command(program, cores)
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .envs([("HOST", "127.0.0.1"), ("PORT", &port.to_string())])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let mut peer = Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)) };
+        peer.await_port()?;
+        Ok(peer)
+    }
+
+    fn await_port(&mut self) -> anyhow::Result<()> {
+        for _ in 0..PORT_TRIES {
+            if TcpStream::connect_timeout(&self.address, PORT_PAUSE).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended before it listened: {status}");
+            }
+            thread::park_timeout(PORT_PAUSE);
+        }
+        bail!("the server does not listen on {}", self.address)
     }
 
     /// Its process id.
@@ -85,7 +136,7 @@ pub(crate) fn output<A: AsRef<OsStr>>(
     args: &[A],
     settings: &[(String, String)],
 ) -> anyhow::Result<String> {
-    let output = command(program)
+    let output = command(program, None)
         .args(args)
         .env_clear()
         .envs(settings.iter().map(|(name, value)| (name, value)))
@@ -133,14 +184,20 @@ pub(crate) fn secret() -> String {
 }
 
 /// `program`, which ends with this process even where that is killed: util-linux sets the signal that the death of a parent, or of
-/// the thread of it that started the program, sends (PR_SET_PDEATHSIG(2const)).
-fn command(program: &Path) -> Command {
+/// the thread of it that started the program, sends (PR_SET_PDEATHSIG(2const)). It runs on `cores` where they are given.
+fn command(program: &Path, cores: Option<&str>) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
-    if !setpriv.exists() {
-        return Command::new(program);
+    let mut words: Vec<&OsStr> = Vec::new();
+    if setpriv.exists() {
+        words.extend([setpriv.as_os_str()]);
+        words.extend(["--pdeathsig", "KILL", "--"].map(OsStr::new));
     }
-    let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    if let Some(cores) = cores {
+        words.extend(["taskset", "-c", cores].map(OsStr::new));
+    }
+    words.push(program.as_os_str());
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
     command
 }
 

@@ -5,10 +5,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 mod args;
 mod clock;
+mod dialect;
+mod engine;
 mod faults;
 mod http;
 mod launch;
@@ -23,21 +23,36 @@ mod rest;
 mod rng;
 mod run;
 mod said;
+mod scenario;
 mod scrape;
 mod stored;
 mod swarm;
 mod target;
+mod tls;
 mod token;
+mod usage;
 mod wire;
 mod ws;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match scenario::parse(std::env::args_os().collect()) {
+        Ok(args) => args,
+        Err(error) => {
+            output::complain(&error);
+            return ExitCode::from(2);
+        }
+    };
     let clock = clock::Clock::start();
     let report = match args.command {
+        args::Command::Handshakes(args) => run::handshakes::run(&args, &clock),
+        args::Command::Echo(args) => run::echo::run(&args, &clock),
+        args::Command::Fanout(args) => run::fanout::run(&args, &clock),
+        args::Command::Slow(args) => run::slow::run(&args, &clock),
+        args::Command::Storm(args) => run::storm::run(&args, &clock),
+        args::Command::Soak(args) => run::soak::run(&args, &clock),
         args::Command::Chat(args) => run::chat::run(&args, &clock),
         args::Command::Idle(args) => run::idle::run(&args, &clock),
-        args::Command::Likes(args) => run::likes::run(&args, &clock),
+        args::Command::Match(args) => run::likes::run(&args, &clock),
         args::Command::Crash(args) => run::crash::run(&args, &clock),
         args::Command::Verify(args) => run::verify::run(&args),
         args::Command::Seed(args) => run::seed::run(&args, &clock),

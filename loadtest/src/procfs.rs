@@ -59,9 +59,39 @@ pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     if let Some(nanos) = nanos.filter(|nanos| *nanos > 0) {
         return Ok(Duration::from_nanos(nanos));
     }
+    let [user, system] = user_and_system(pid)?;
+    Ok(user + system)
+}
+
+/// Processor time of a process in its own code and in the kernel, to the kernel's tick.
+pub(crate) fn user_and_system(pid: u32) -> anyhow::Result<[Duration; 2]> {
     let stat = read(&format!("/proc/{pid}/stat"))?;
     let ticks = ticks(&stat).with_context(|| format!("process {pid} tells no times"))?;
-    Ok(Duration::from_secs(ticks) / TICKS_PER_SECOND)
+    Ok(ticks.map(|ticks| Duration::from_secs(ticks) / TICKS_PER_SECOND))
+}
+
+/// A process and its children, grandchildren and so on.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let parents: Vec<(u32, u32)> = entries
+        .filter_map(|entry| {
+            let child = entry.file_name().to_str()?.parse().ok()?;
+            Some((child, parent(child)?))
+        })
+        .collect();
+    let mut family = vec![pid];
+    let mut seen = 0;
+    while let Some(&of) = family.get(seen) {
+        family.extend(parents.iter().filter(|(_, parent)| *parent == of).map(|(child, _)| child));
+        seen += 1;
+    }
+    family
+}
+
+/// Descriptors that a process has open.
+pub(crate) fn descriptors(pid: u32) -> anyhow::Result<usize> {
+    let folder = format!("/proc/{pid}/fd");
+    Ok(fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))?.count())
 }
 
 /// Processor time of a process and of each of its children: [`spent`] compares two of them.
@@ -125,10 +155,10 @@ fn tcp(sockstat: &str, name: &str) -> Option<u64> {
 }
 
 /// User and system time of `/proc/PID/stat`, fields 14 and 15, counted behind the name, which may hold anything.
-fn ticks(stat: &str) -> Option<u64> {
+fn ticks(stat: &str) -> Option<[u64; 2]> {
     let (_, behind) = stat.rsplit_once(") ")?;
     let mut fields = behind.split_ascii_whitespace().skip(11);
-    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+    Some([fields.next()?.parse().ok()?, fields.next()?.parse().ok()?])
 }
 
 #[cfg(test)]
@@ -142,7 +172,7 @@ mod tests {
         assert_eq!((tcp(sockstat, "mem"), tcp(sockstat, "inuse")), (Some(36), Some(1)));
         assert_eq!(number_after("VmHWM: 9 kB\nVmRSS:\t  1300 kB\n", "VmRSS:"), Some(1_300));
         let stat = "7 (a) b) R 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 4242 1 2";
-        assert_eq!(ticks(stat), Some(300));
+        assert_eq!(ticks(stat), Some([250, 50]));
     }
 
     #[test]
@@ -154,6 +184,7 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let family = family_cpu(std::process::id()).unwrap();
         let found = parent_of(child.id(), "sleep");
+        assert!(super::family(std::process::id()).contains(&child.id()));
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(family.contains_key(&child.id()) && family.contains_key(&std::process::id()));
@@ -167,7 +198,7 @@ mod tests {
         let memory = Memory::read(pid).unwrap();
         assert!(memory.rss >= memory.anonymous && memory.pss > 0, "{memory:?}");
         assert!(cpu(pid).unwrap() > Duration::ZERO);
-        assert!(descriptors_max() > 0);
+        assert!(descriptors_max() > 0 && descriptors(pid).unwrap() > 0);
         assert!(Memory::read(u32::MAX).is_err());
     }
 }

@@ -28,6 +28,15 @@ impl Scrape {
         value.trim().parse().with_context(|| format!("{series} is {value}"))
     }
 
+    /// The sum of the samples of that name, whatever their labels; 0 of none.
+    pub(crate) fn sum(&self, name: &str) -> f64 {
+        let value = |line: &str| {
+            let (series, value) = line.rsplit_once(' ')?;
+            (series.split('{').next() == Some(name)).then(|| value.trim().parse::<f64>().ok())?
+        };
+        self.0.lines().filter_map(value).sum()
+    }
+
     /// Every counter whose series begins with `prefix`, by series: its name ends with `_total` before its labels.
     pub(crate) fn counters(&self, prefix: &str) -> Vec<(String, f64)> {
         let counter = |line: &str| {
@@ -50,6 +59,12 @@ mod tests {
         let rounded = |series| (scrape.sample(series).unwrap() * 10.0).round() as u64;
         assert_eq!((rounded("a_sum"), rounded("a_count")), (25, 30));
         assert!(scrape.sample("a").is_err());
+    }
+
+    #[test]
+    fn samples_of_one_name_are_added_up() {
+        let scrape = Scrape("# TYPE a gauge\na{x=\"1\"} 2\na{x=\"2\"} 3\nab 9\n".to_owned());
+        assert_eq!((scrape.sum("a") as u64, scrape.sum("b") as u64), (5, 0));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! A session at rest owns no buffer.
 
 mod session;
+mod stream;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,9 +14,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
+use socket2::SockRef;
 
 use self::session::{Phase, Session};
 use crate::rng::Rng;
+use crate::tls::Tls;
 use crate::ws::{self, Answer, Joined, Opcode, PAYLOAD_BYTES_MAX, Upgrade, Violation};
 
 /// Readiness events of one wait.
@@ -68,7 +71,8 @@ impl std::fmt::Display for Ending {
 pub(crate) struct Swarm {
     poll: Poll,
     events: Events,
-    sessions: Vec<Option<Session>>,
+    /// By key; a session that is over leaves a pointer's room.
+    sessions: Vec<Option<Box<Session>>>,
     /// Sessions that may have bytes to read, each once.
     ready: VecDeque<usize>,
     /// Ends that were met outside [`Swarm::next`].
@@ -78,6 +82,12 @@ pub(crate) struct Swarm {
     current: Option<(usize, Range<usize>)>,
     /// The fragmented message that was told last.
     joined: Vec<u8>,
+    /// One frame that is sent.
+    scratch: Vec<u8>,
+    /// The `Sec-WebSocket-Key` of all sessions; without it each has a fresh one.
+    key: Option<&'static str>,
+    /// How sessions know a server that speaks TLS.
+    tls: Option<Tls>,
     /// Masking keys, from a seed of the system's: a load generator's are guessed by nobody behind a proxy.
     masks: Rng,
     open: usize,
@@ -106,10 +116,39 @@ impl Swarm {
             buffer: vec![0; BUFFER_BYTES],
             current: None,
             joined: Vec::new(),
+            scratch: Vec::new(),
+            key: None,
+            tls: None,
             masks: Rng::new(RandomState::new().hash_one(())),
             open: 0,
             pings: 0,
         })
+    }
+
+    /// Sessions that are made from now on have this `Sec-WebSocket-Key`; `None`: each a fresh one.
+    pub(crate) fn set_key(&mut self, key: Option<&'static str>) {
+        self.key = key;
+    }
+
+    /// Sessions that are made from now on speak through TLS; `None`: as they are.
+    pub(crate) fn set_tls(&mut self, tls: Option<Tls>) {
+        self.tls = tls;
+    }
+
+    /// Reads nothing more of a session: not even its end is told. The kernel keeps what comes.
+    pub(crate) fn pause(&mut self, key: Key) {
+        if let Some(session) = self.sessions[key.0].as_mut() {
+            session.is_stopped = true;
+        }
+    }
+
+    /// The same, and the kernel keeps as little as it can.
+    pub(crate) fn stop(&mut self, key: Key) -> io::Result<()> {
+        self.pause(key);
+        match self.sessions[key.0].as_ref() {
+            Some(session) => SockRef::from(session.stream.socket()).set_recv_buffer_size(1),
+            None => Ok(()),
+        }
     }
 
     /// Begins to connect to `address`, from `source` where one is given. What becomes of it, [`Swarm::next`] tells.
@@ -125,10 +164,11 @@ impl Swarm {
         upgrade: &Upgrade,
     ) -> io::Result<Key> {
         let key = self.sessions.len();
-        let mut session = Session::connect(address, host, source, upgrade)?;
+        let mut session =
+            Session::connect(address, host, source, (upgrade, self.key, self.tls.as_ref()))?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut session.socket, Token(key), interest)?;
-        self.sessions.push(Some(session));
+        self.poll.registry().register(session.stream.socket_mut(), Token(key), interest)?;
+        self.sessions.push(Some(Box::new(session)));
         Ok(Key(key))
     }
 
@@ -228,7 +268,7 @@ impl Swarm {
     fn send_frame(&mut self, key: usize, opcode: Opcode, payload: &[u8]) -> bool {
         let Some(session) = self.sessions[key].as_mut() else { return false };
         let masking_key = ((self.masks.next() >> 32) as u32).to_be_bytes();
-        let sent = session.send(opcode, payload, masking_key);
+        let sent = session.send((opcode, payload), masking_key, &mut self.scratch);
         let why = match sent {
             Ok(waiting) if waiting <= OUTBOUND_BYTES_MAX => return true,
             Ok(_) => "the server does not read".to_owned(),
@@ -264,8 +304,11 @@ impl Swarm {
     fn receive(&mut self, key: usize) -> Option<Ending> {
         let session = self.sessions[key].as_mut()?;
         session.is_ready = false;
+        if session.is_stopped {
+            return None;
+        }
         let held = session.tail.len();
-        match session.socket.read(&mut self.buffer[held..]) {
+        match session.stream.read(&mut self.buffer[held..]) {
             Ok(0) => return Some(Ending::Lost("the connection was cut".to_owned())),
             Ok(received) => {
                 self.buffer[..held].copy_from_slice(&session.tail);
@@ -273,7 +316,8 @@ impl Swarm {
                 self.current = Some((key, 0..held + received));
                 // Linux: a read that does not fill its buffer has taken all there was, and what comes later is a new edge
                 // (epoll(7)). An end has been told already.
-                if held + received < self.buffer.len() && !session.is_ending {
+                let is_short = held + received < self.buffer.len();
+                if is_short && session.stream.is_empty_after_short_read() && !session.is_ending {
                     return None;
                 }
             }

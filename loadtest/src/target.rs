@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::args::Server;
 use crate::clock;
+use crate::tls::{Tls, Trust};
 use crate::token::Signer;
 
 /// How long tokens for a server of this run's own are valid.
@@ -17,19 +18,15 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// The value of `Host`.
     pub(crate) host: String,
-    /// Signs for any user.
+    /// Tokens for its users.
     pub(crate) signer: Signer,
+    /// How it is known, where it speaks TLS.
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Target {
     /// Resolves the URL and reads the secret.
     pub(crate) fn new(server: &Server) -> anyhow::Result<Self> {
-        let host = host(&server.url)?;
-        let address = host
-            .to_socket_addrs()
-            .with_context(|| format!("cannot resolve {host}"))?
-            .next()
-            .with_context(|| format!("{host} has no address"))?;
         let secret = match (&server.secret, &server.secret_file) {
             (_, Some(path)) => std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read {}", path.display()))?
@@ -40,13 +37,26 @@ impl Target {
         };
         ensure!(!secret.is_empty(), "the secret is empty");
         let signer = Signer::new(secret.as_bytes(), clock::unix().as_secs(), server.token_ttl_s);
-        Ok(Self { address, host, signer })
+        Self::at(&server.url, signer, Trust::default())
+    }
+
+    /// Resolves the URL; `signer` has tokens for its users, and `trust` says whom a server must prove to be that speaks TLS.
+    pub(crate) fn at(url: &str, signer: Signer, trust: Trust<'_>) -> anyhow::Result<Self> {
+        let (is_tls, host) = host(url)?;
+        let address = host
+            .to_socket_addrs()
+            .with_context(|| format!("cannot resolve {host}"))?
+            .next()
+            .with_context(|| format!("{host} has no address"))?;
+        let name = host.rsplit_once(':').map_or(&*host, |(name, _)| name);
+        let tls = is_tls.then(|| Tls::new(name, trust)).transpose()?;
+        Ok(Self { address, host, signer, tls })
     }
 
     /// A server of this run's own, for whose users `secret` signs.
     pub(crate) fn local(address: SocketAddr, secret: &str) -> Self {
         let signer = Signer::new(secret.as_bytes(), clock::unix().as_secs(), LOCAL_TTL_S);
-        Self { address, host: address.to_string(), signer }
+        Self { address, host: address.to_string(), signer, tls: None }
     }
 
     /// The address that client `n` of many binds, `sources` different ones in turn from 127.0.0.1 on, each with ports and limits
@@ -60,16 +70,18 @@ impl Target {
     }
 }
 
-/// `host:port` of a `ws://` or `http://` URL without a path.
-fn host(url: &str) -> anyhow::Result<String> {
-    let rest = url
-        .strip_prefix("ws://")
-        .or_else(|| url.strip_prefix("http://"))
-        .with_context(|| format!("{url}: only ws:// and http:// URLs are spoken"))?;
+/// Whether a URL without a path speaks TLS, and its `host:port`.
+fn host(url: &str) -> anyhow::Result<(bool, String)> {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let (is_tls, port) = match scheme {
+        "ws" | "http" => (false, 80),
+        "wss" | "https" => (true, 443),
+        _ => bail!("{url}: only ws://, wss://, http:// and https:// URLs are spoken"),
+    };
     let host = rest.trim_end_matches('/');
     ensure!(!host.is_empty() && !host.contains('/'), "{url}: give the URL without a path");
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    Ok(if has_port { host.to_owned() } else { format!("{host}:80") })
+    Ok((is_tls, if has_port { host.to_owned() } else { format!("{host}:{port}") }))
 }
 
 #[cfg(test)]
@@ -84,9 +96,10 @@ mod tests {
             ("ws://[::1]:8000", "[::1]:8000"),
             ("ws://localhost", "localhost:80"),
         ] {
-            assert_eq!(host(url).unwrap(), expected);
+            assert_eq!(host(url).unwrap(), (false, expected.to_owned()), "{url}");
         }
-        for url in ["wss://localhost", "localhost:8000", "ws://", "ws://localhost/ws/chat"] {
+        assert_eq!(host("wss://a.b/").unwrap(), (true, "a.b:443".to_owned()));
+        for url in ["ftp://localhost", "localhost:8000", "ws://", "ws://localhost/ws/chat"] {
             assert!(host(url).is_err(), "{url}");
         }
     }
@@ -97,6 +110,7 @@ mod tests {
             address: address.parse().unwrap(),
             host: String::new(),
             signer: Signer::new(b"k", 0, 1),
+            tls: None,
         };
         let local = target("127.0.0.1:8000");
         let sources: Vec<_> =

@@ -123,7 +123,13 @@ pub(crate) fn message(content: &str, client_id: &str) -> String {
     message_to(None, content, client_id)
 }
 
-/// The same for a conversation that is named, as on the chat socket.
+/// The command that sends `content` without a name for it.
+pub(crate) fn unnamed_message(content: &str) -> String {
+    let content = serde_json::to_string(content).expect("a text is JSON");
+    format!(r#"{{"type":"message","content":{content}}}"#)
+}
+
+/// The same as [`message`] for a conversation that is named, as on the chat socket.
 pub(crate) fn message_to(conversation: Option<i64>, content: &str, client_id: &str) -> String {
     #[derive(Serialize)]
     struct Command<'a> {
@@ -140,6 +146,11 @@ pub(crate) fn message_to(conversation: Option<i64>, content: &str, client_id: &s
 /// The command that says whether somebody is typing on a conversation's socket.
 pub(crate) fn typing(is_typing: bool) -> String {
     format!(r#"{{"type":"typing","is_typing":{is_typing}}}"#)
+}
+
+/// The command that says that a message and all before it were read.
+pub(crate) fn read_receipt(message: i64) -> String {
+    format!(r#"{{"type":"read_receipt","message_id":{message}}}"#)
 }
 
 /// The command that asks for what came after a `seq`: on the chat socket of a conversation that is named.
@@ -210,6 +221,8 @@ mod tests {
         assert_eq!(command, expected);
         assert_eq!(resume(Some(4), 9), r#"{"type":"resume","after":{"4":9}}"#);
         assert_eq!(resume(None, 9), r#"{"type":"resume","after_seq":9}"#);
+        assert_eq!(read_receipt(5), r#"{"type":"read_receipt","message_id":5}"#);
+        assert_eq!(unnamed_message("a\"b"), r#"{"type":"message","content":"a\"b"}"#);
         assert_eq!(typing(true), r#"{"type":"typing","is_typing":true}"#);
     }
 

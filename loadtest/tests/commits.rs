@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::path::{Path, PathBuf};
+#[path = "program/server.rs"]
+mod server;
+
 use std::process::Command;
 
 use fortifun_fixtures::Postgres;
+
+use server::server;
 
 /// The figures of `fortifun-loadtest commits` with `args`.
 fn commits(args: &[&str]) -> serde_json::Value {
@@ -22,19 +26,6 @@ fn commits(args: &[&str]) -> serde_json::Value {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["ok"], true);
     report["figures"].clone()
-}
-
-/// The server's program of the same profile, brought up to date.
-fn server() -> PathBuf {
-    let folder = Path::new(env!("CARGO_BIN_EXE_fortifun-loadtest")).parent().unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "fortifun-realtime", "--bin", "fortifun"]);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    build.arg("--target-dir").arg(folder.parent().unwrap());
-    assert!(build.status().unwrap().success(), "the server is built");
-    folder.join("fortifun")
 }
 
 fn is_positive(figures: &serde_json::Value, name: &str) {

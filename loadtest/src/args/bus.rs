@@ -4,6 +4,7 @@ use clap::Args as Group;
 
 use super::nodes::Fleet;
 use super::rate;
+use super::site::Scenario;
 
 #[derive(Group)]
 pub(crate) struct Latency {
@@ -44,17 +45,22 @@ pub(crate) struct Publishes {
 #[derive(Group)]
 pub(crate) struct Churn {
     #[command(flatten)]
+    pub(crate) scenario: Scenario,
+    #[command(flatten)]
     pub(crate) fleet: Fleet,
     /// Sessions that come and go in one round, each of a user of its own.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub(crate) sessions: u32,
     /// Sessions a second.
-    #[arg(long, default_value_t = 500.0, value_parser = rate)]
+    #[arg(long, value_parser = rate)]
     pub(crate) rate: f64,
     /// How long each stays, ms.
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pub(crate) stay_ms: u64,
     /// How many rounds.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) rounds: u16,
+    /// Between rounds, seconds: longer than a user counts as online and a group that nobody needs is listened to.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=3_600))]
+    pub(crate) rest_s: u64,
 }

@@ -6,6 +6,7 @@ use clap::{Args as Group, ValueEnum};
 
 use super::commits::setting;
 use super::rate;
+use super::site::Scenario;
 
 /// What carries events from node to node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -46,36 +47,38 @@ pub(crate) struct Fleet {
 #[derive(Group)]
 pub(crate) struct Nodes {
     #[command(flatten)]
+    pub(crate) scenario: Scenario,
+    #[command(flatten)]
     pub(crate) fleet: Fleet,
     /// How many nodes.
-    #[arg(long = "nodes", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long = "nodes", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) count: u16,
     /// How many users, two and two together; every fifth has two devices on two nodes.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(2..=20_000))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=20_000))]
     pub(crate) users: u32,
     /// Messages a second of all users together, sent whatever became of those before.
-    #[arg(long, default_value_t = 100.0, value_parser = rate)]
+    #[arg(long, value_parser = rate)]
     pub(crate) rate: f64,
     /// How long they talk.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) seconds: u64,
     /// How often Redis is killed, and started again 0.5 to 5 seconds later.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long)]
     pub(crate) redis_kills: u32,
     /// How often connections are cut: all nodes' to Redis, or those of every tenth client.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long)]
     pub(crate) cuts: u32,
     /// How often a node is killed, and started again.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long)]
     pub(crate) node_kills: u32,
     /// Break nothing.
     #[arg(long, conflicts_with_all = ["redis_kills", "cuts", "node_kills"])]
     pub(crate) no_chaos: bool,
     /// Decides what is broken when, and who comes back where.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long)]
     pub(crate) seed: u64,
     /// How many faults are told in words.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long)]
     pub(crate) faults: u16,
     /// Say what is broken when it is.
     #[arg(long)]

@@ -1,13 +1,22 @@
 //! `chat`: pairs talk at a steady rate, and every session's hearing is checked.
 
+mod mix;
+mod unnumbered;
+
 use std::time::Duration;
 
+use anyhow::ensure;
 use hdrhistogram::Histogram;
 
+use self::mix::Mix;
+use self::unnumbered::{Unnumbered, client_id};
 use super::open::Opener;
 use super::{latencies, run_name};
 use crate::args::Chat as Args;
 use crate::clock::Clock;
+use crate::dialect::{Dialect, Place, Said};
+use crate::engine::measure::{Begun, Measured};
+use crate::engine::site::{Needs, Site};
 use crate::faults::Faults;
 use crate::http::Connection;
 use crate::order::Order;
@@ -25,31 +34,54 @@ use crate::ws::Upgrade;
 const TURN: Duration = Duration::from_millis(50);
 /// Messages sent in a row, late ones, before sockets are read again.
 const BURST_MAX: usize = 64;
+/// Sessions that are opened a second with a server that does not defend itself.
+const OPEN_PER_SECOND: f64 = 2_000.0;
+
+/// Conversations where nothing says how many and the server is started.
+const PAIRS: usize = 100;
 
 pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
-    let target = Target::new(&args.server)?;
-    let mut chat = Chat::new(args, pairs::find(&args.source, &target)?);
-    let mut swarm = Swarm::new()?;
-    let upgrades = chat.upgrades(&target);
-    let opener = Opener::new(upgrades.len() as u32, None)?;
-    opener.open(&mut swarm, &target, clock, &upgrades, |key, happening| {
+    let dialect = args.site.dialect;
+    ensure!(dialect.has_people(), "there are no users in this dialect: `fanout` measures it");
+    let pairs = args.source.pairs.unwrap_or(PAIRS) as u32;
+    let site = Site::set(&args.site, Needs { users: 2 * pairs, ..Needs::default() })?;
+    let pairs =
+        if site.is_own() { site.pairs(pairs)? } else { pairs::find(&args.source, &site.target)? };
+    let mut chat = Chat::new(args, pairs);
+    let mut swarm = site.swarm()?;
+    let upgrades = chat.upgrades(&site);
+    let opener = Opener::new(upgrades.len() as u32, site.is_own().then_some(OPEN_PER_SECOND))?;
+    opener.open(&mut swarm, &site.target, clock, &upgrades, |key, happening| {
         chat.on(key, happening, clock.now());
     })?;
+    if dialect == Dialect::Django {
+        (0..chat.places.len()).for_each(|session| chat.on_hello(session, Some(0)));
+    }
     let deadline = clock.now() + chat.patience;
     chat.listen_until(&mut swarm, clock, deadline, |chat| chat.places.iter().all(Option::is_some))?;
     chat.check_joined();
-    let start = clock.now();
-    let pace = Pace::new(start, args.rate);
+    let mut report = Report::new("chat");
     if chat.faults.is_empty() {
-        chat.talk(&mut swarm, clock, &pace, args.messages)?;
+        let pace = Pace::new(chat.mix.start(clock.now()), args.rate);
+        let warm_up = (args.warm_up_s as f64 * args.rate) as u64;
+        chat.all = warm_up + args.messages;
+        chat.talk(&mut swarm, clock, &pace, warm_up)?;
+        let begun = Begun::now(&site, clock)?;
+        chat.count_from(warm_up as usize);
+        chat.talk(&mut swarm, clock, &pace, warm_up + args.messages)?;
         let deadline = clock.now() + chat.patience;
         chat.listen_until(&mut swarm, clock, deadline, Chat::is_done)?;
+        let measured = begun.end(&site, clock)?;
+        chat.tell(&mut report, &measured);
     }
-    let took = clock.since(start);
     swarm.close();
     chat.check_heard();
-    let stored = chat.check_stored(&target)?;
-    Ok(chat.report(took, stored))
+    if dialect == Dialect::Fortifun {
+        report.row("messages found stored", chat.check_stored(&site.target)?, "");
+    }
+    chat.tell_parameters(&mut report, args, &site);
+    report.faults = chat.faults;
+    Ok(report)
 }
 
 /// A run under way.
@@ -57,6 +89,7 @@ struct Chat {
     run: String,
     bytes: usize,
     patience: Duration,
+    dialect: Dialect,
     pairs: Vec<Pair>,
     /// Sessions of each user. Session `n` belongs to pair `n / (2 * per_user)`, whose first user's come first.
     per_user: usize,
@@ -66,7 +99,15 @@ struct Chat {
     orders: Vec<Order>,
     /// By pair: the least `seq` that a `hello` told.
     joined_at: Vec<Option<u64>>,
+    unnumbered: Unnumbered,
+    mix: Mix,
+    /// What is to be sent.
+    outbox: Vec<(Key, String)>,
     sent: Vec<Sent>,
+    /// Messages that will be sent.
+    all: u64,
+    /// The first message that is measured.
+    measured_from: usize,
     is_cut: bool,
     heard: u64,
     foreign: u64,
@@ -89,6 +130,12 @@ impl Chat {
         let per_user = usize::from(args.sessions);
         Self {
             run: run_name(),
+            dialect: args.site.dialect,
+            unnumbered: Unnumbered::default(),
+            mix: Mix::new(args.typing, args.receipts, args.seed),
+            outbox: Vec::new(),
+            all: 0,
+            measured_from: 0,
             bytes: usize::from(args.bytes),
             patience: Duration::from_secs(args.patience_s),
             places: vec![None; pairs.len() * 2 * per_user],
@@ -108,13 +155,19 @@ impl Chat {
         }
     }
 
-    fn upgrades(&self, target: &Target) -> Vec<Upgrade> {
+    fn upgrades(&self, site: &Site) -> Vec<Upgrade> {
         let upgrade = |session| {
             let (pair, user) = self.owner(session);
-            let path = format!("/ws/conversations/{}/", self.pairs[pair].conversation);
-            Upgrade { path, token: target.signer.token(user), is_v1: true }
+            let room = self.pairs[pair].conversation;
+            self.dialect.upgrade(Place::Room { room, user }, &site.target)
         };
         (0..self.places.len()).map(upgrade).collect()
+    }
+
+    /// Messages from number `first` on are measured.
+    fn count_from(&mut self, first: usize) {
+        self.measured_from = first;
+        [&mut self.lag, &mut self.echo, &mut self.delivery].into_iter().for_each(Histogram::reset);
     }
 
     /// The pair and the user of a session.
@@ -131,6 +184,7 @@ impl Chat {
         pair * per_pair + side * self.per_user + of_user
     }
 
+    /// Sends until `messages` are sent; their senders type before those up to there.
     fn talk(
         &mut self,
         swarm: &mut Swarm,
@@ -140,6 +194,9 @@ impl Chat {
     ) -> anyhow::Result<()> {
         let bar = output::bar(messages, "talking");
         while (self.sent.len() as u64) < messages && !self.is_cut {
+            while let Some(n) = self.mix.typing(pace, clock.now(), self.all) {
+                swarm.send(Key(self.sender(n as usize)), &wire::typing(true));
+            }
             for _ in 0..BURST_MAX {
                 let (n, now) = (self.sent.len(), clock.now());
                 if n as u64 == messages || !pace.is_due(n as u64, now) {
@@ -147,7 +204,12 @@ impl Chat {
                 }
                 let (session, intended) = (self.sender(n), pace.intended(n as u64));
                 let client_id = format!("{}-{n}", self.run);
-                let command = wire::message(&wire::content(&client_id, self.bytes), &client_id);
+                let content = wire::content(&client_id, self.bytes);
+                // Django knows no names of messages.
+                let command = match self.dialect {
+                    Dialect::Django => wire::unnamed_message(&content),
+                    _ => wire::message(&content, &client_id),
+                };
                 swarm.send(Key(session), &command);
                 self.lag.saturating_record(micros(now.saturating_sub(intended)));
                 self.sent.push(Sent { session, intended, is_answered: false });
@@ -178,6 +240,9 @@ impl Chat {
         while let Some((key, happening)) = swarm.next() {
             self.on(key, happening, clock.now());
         }
+        for (key, command) in self.outbox.drain(..) {
+            swarm.send(key, &command);
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -192,6 +257,9 @@ impl Chat {
                 self.is_cut = true;
                 self.faults.add(format_args!("session {session} was {ending}"));
             }
+            Happening::Text(text) if self.dialect == Dialect::Django => {
+                self.on_unnumbered(session, text, now);
+            }
             Happening::Text(text) => match wire::read(text) {
                 Err(error) => self.faults.add(format_args!("session {session}: {error}: {text}")),
                 Ok(Incoming::Hello(last_seq)) => self.on_hello(session, last_seq),
@@ -199,7 +267,8 @@ impl Chat {
                     self.on_message(session, &message, is_duplicate, now);
                 }
                 Ok(Incoming::Error(failure)) => self.on_failure(session, &failure),
-                Ok(Incoming::NewMessage(_) | Incoming::Resumed(_) | Incoming::Other) => {}
+                Ok(Incoming::Other) => self.mix.told += 1,
+                Ok(Incoming::NewMessage(_) | Incoming::Resumed(_)) => {}
             },
         }
     }
@@ -214,6 +283,22 @@ impl Chat {
             }
             (None, _) => self.faults.add(format_args!("session {session}: hello without last_seq")),
             (_, Some(_)) => self.faults.add(format_args!("session {session}: a second hello")),
+        }
+    }
+
+    /// A text of a server whose messages have no places.
+    fn on_unnumbered(&mut self, session: usize, text: &str, now: Duration) {
+        match Said::read(self.dialect, text) {
+            Ok(Some(said)) => {
+                let pair = self.pairs[self.owner(session).0];
+                let own = self.own(client_id(&said.content));
+                let sender = own.map_or(0, |(n, _)| self.owner(self.sent[n].session).1);
+                let id = said.id.unwrap_or(0);
+                let message = self.unnumbered.message(pair, sender, &said.content, id);
+                self.on_message(session, &message, false, now);
+            }
+            Ok(None) => self.mix.told += 1,
+            Err(fault) => self.faults.add(format_args!("session {session}: {fault}")),
         }
     }
 
@@ -245,11 +330,17 @@ impl Chat {
             self.faults.add(format_args!("{client_id} came with another content"));
         }
         let latency = micros(now.saturating_sub(self.sent[n].intended));
+        let is_measured = n >= self.measured_from;
         if session == sender {
             self.sent[n].is_answered = true;
-            self.echo.saturating_record(latency);
-        } else {
-            self.delivery.saturating_record(latency);
+        }
+        match (is_measured, session == sender) {
+            (true, true) => self.echo.saturating_record(latency),
+            (true, false) => self.delivery.saturating_record(latency),
+            (false, _) => {}
+        }
+        if self.owner(session).1 != self.owner(sender).1 && self.mix.reads() {
+            self.outbox.push((Key(session), wire::read_receipt(message.id)));
         }
     }
 
@@ -304,24 +395,41 @@ impl Chat {
         Ok(stored)
     }
 
-    fn report(self, took: Duration, stored: usize) -> Report {
-        let mut report = Report::new("chat");
-        let commits: u64 = self.orders.iter().map(Order::count).sum();
-        report.row("pairs", self.pairs.len(), "");
-        report.row("sessions", self.places.len(), "");
-        report.row("messages sent", self.sent.len(), "");
+    /// What the run was told.
+    fn tell_parameters(&self, report: &mut Report, args: &Args, site: &Site) {
+        report.parameter("pairs", self.pairs.len());
+        report.parameter("sessions", self.places.len());
+        report.parameter("messages a second", args.rate);
+        report.parameter("bytes", args.bytes);
+        report.parameter("seen to type, percent", args.typing);
+        report.parameter("read, percent", args.receipts);
+        report.parameter("seed", args.seed);
+        report.parameter("server", site.name());
+    }
+
+    /// What came while it was measured.
+    fn tell(&self, report: &mut Report, measured: &Measured) {
+        let committed = self.echo.len();
+        let sent = self.sent.len() - self.measured_from.min(self.sent.len());
+        report.row("messages sent", sent, "");
         report.row("messages refused", self.refused, "");
-        report.row("messages committed and echoed", self.echo.len(), "");
+        report.row("messages committed and echoed", committed, "");
         report.row("frames delivered to others", self.delivery.len(), "");
+        let all: u64 = self.orders.iter().map(Order::count).sum();
+        report.row("messages heard, those of the warm-up too", all, "");
         report.row("messages of others", self.foreign, "");
-        report.row("messages found stored", stored, "");
-        report.row("duration", took.as_secs_f64(), "s");
-        report.row("commits", commits as f64 / took.as_secs_f64().max(1e-6), "1/s");
+        report.row("seen to type", self.mix.typed, "");
+        report.row("said to have read", self.mix.read, "");
+        report.row("told of both and of who is here", self.mix.told, "");
+        report.row("duration", measured.took.as_secs_f64(), "s");
+        report.row("sends accepted", measured.rate(sent as u64), "1/s");
+        report.row("commits", measured.rate(committed), "1/s");
+        let frames = self.echo.len() + self.delivery.len();
+        report.row("frames delivered", measured.rate(frames), "1/s");
+        measured.tell(report, "committed message", committed);
         report.latency("echo", &self.echo);
         report.latency("delivery", &self.delivery);
         report.latency("send lag", &self.lag);
-        report.faults = self.faults;
-        report
     }
 }
 

@@ -24,8 +24,6 @@ const TURN: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(500);
 /// Loopback addresses that clients bind: each has ports of its own.
 const SOURCES: u32 = 16;
-/// Between rounds: longer than a group that nobody needs any more is listened to, and than its user counts as online.
-const REST: Duration = Duration::from_secs(18);
 /// How long what a round listened to may take to be given up.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The first rounds fill pools and tables; from this one on memory is compared.
@@ -169,14 +167,15 @@ impl Churn<'_> {
     /// Waits until all is forgotten; how much more is listened to than at first.
     fn rest(&mut self, clock: &Clock, fixed: usize) -> anyhow::Result<usize> {
         let mut swarm = Swarm::new()?;
-        let (start, bar) = (clock.now(), output::bar(REST.as_secs(), "resting"));
-        while clock.since(start) < REST {
+        let rest = Duration::from_secs(self.args.rest_s);
+        let (start, bar) = (clock.now(), output::bar(rest.as_secs(), "resting"));
+        while clock.since(start) < rest {
             swarm.wait(TURN)?;
             bar.set_position(clock.since(start).as_secs());
         }
         bar.finish_and_clear();
         let mut left = self.listened()?.saturating_sub(fixed);
-        while left > 0 && clock.since(start) < REST + PATIENCE {
+        while left > 0 && clock.since(start) < rest + PATIENCE {
             swarm.wait(LOOK)?;
             left = self.listened()?.saturating_sub(fixed);
         }

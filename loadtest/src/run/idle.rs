@@ -9,13 +9,15 @@ use super::open::Opener;
 use super::parallel;
 use crate::args::{Endpoint, Idle};
 use crate::clock::Clock;
+use crate::dialect::{Dialect, Greeting, Place};
+use crate::engine::site::{Frames, Needs, Site};
 use crate::faults::Faults;
 use crate::http::Connection;
 use crate::output::{self, Report};
+use crate::pairs::Pair;
 use crate::procfs::{self, Memory};
 use crate::rest;
 use crate::swarm::{Happening, Key, Swarm};
-use crate::target::Target;
 use crate::ws::Upgrade;
 
 /// The longest sleep.
@@ -30,27 +32,38 @@ pub(crate) fn run(args: &Idle, clock: &Clock) -> anyhow::Result<Report> {
         "--connections must grow"
     );
     let most = *counts.last().expect("it is not empty");
-    let target = Target::new(&args.server)?;
+    let users = args.users.unwrap_or(most).min(most);
+    let needs = Needs {
+        users,
+        first_user: args.people.first_user,
+        frames: Some(Frames::of_texts(100, 100)),
+    };
+    let site = Site::set(&args.site, needs)?;
+    let pid = site.pid().context("the server's process must be known: --server-pid")?;
     let opener = Opener::new(most, args.connect_rate)?;
-    let upgrades = upgrades(args, &target, most)?;
-    let mut idle = Sessions { swarm: Swarm::new()?, faults: Faults::default() };
-    let mut points = vec![Point { count: 0, memory: Memory::read(args.server_pid)? }];
+    let upgrades = upgrades(args, &site, users, most)?;
+    let swarm = site.swarm()?;
+    let dialect = site.dialect;
+    let mut idle = Sessions { dialect, swarm, answers: Vec::new(), faults: Faults::default() };
+    let mut points = vec![Point { count: 0, memory: Memory::read(pid)? }];
     let mut begun = 0;
     for &count in counts {
         let some = &upgrades[begun..count as usize];
-        let Sessions { swarm, faults } = &mut idle;
-        opener.open(swarm, &target, clock, some, |key, happening| on(faults, key, happening))?;
+        let Sessions { swarm, answers, faults, .. } = &mut idle;
+        opener.open(swarm, &site.target, clock, some, |key, happening| {
+            answers.extend(on(dialect, faults, key, &happening).map(|answer| (key, answer)));
+        })?;
         begun = count as usize;
         idle.rest(clock, Duration::from_secs(args.settle_s), "settling")?;
-        points.push(Point { count, memory: Memory::read(args.server_pid)? });
+        points.push(Point { count, memory: Memory::read(pid)? });
     }
-    let (pings, cpu, at) = (idle.swarm.pings(), procfs::cpu(args.server_pid)?, clock.now());
+    let (pings, cpu, at) = (idle.swarm.pings(), procfs::cpu(pid)?, clock.now());
     idle.rest(clock, Duration::from_secs(args.hold_s), "holding")?;
     let held = Held {
         pings: idle.swarm.pings() - pings,
-        cpu: procfs::cpu(args.server_pid)?.saturating_sub(cpu),
+        cpu: procfs::cpu(pid)?.saturating_sub(cpu),
         took: clock.since(at),
-        memory: Memory::read(args.server_pid)?,
+        memory: Memory::read(pid)?,
     };
     if idle.swarm.open() != most as usize {
         let open = idle.swarm.open();
@@ -62,7 +75,10 @@ pub(crate) fn run(args: &Idle, clock: &Clock) -> anyhow::Result<Report> {
 
 /// The sessions so far.
 struct Sessions {
+    dialect: Dialect,
     swarm: Swarm,
+    /// What is to be sent.
+    answers: Vec<(Key, &'static str)>,
     faults: Faults,
 }
 
@@ -71,9 +87,13 @@ impl Sessions {
     fn rest(&mut self, clock: &Clock, time: Duration, what: &'static str) -> anyhow::Result<()> {
         let (start, bar) = (clock.now(), output::bar(time.as_secs(), what));
         while clock.now() < start + time {
+            for (key, answer) in self.answers.drain(..) {
+                self.swarm.send(key, answer);
+            }
             self.swarm.wait((start + time).saturating_sub(clock.now()).min(TURN))?;
             while let Some((key, happening)) = self.swarm.next() {
-                on(&mut self.faults, key, happening);
+                let answer = on(self.dialect, &mut self.faults, key, &happening);
+                self.answers.extend(answer.map(|answer| (key, answer)));
             }
             bar.set_position(clock.since(start).as_secs());
         }
@@ -82,47 +102,66 @@ impl Sessions {
     }
 }
 
-fn on(faults: &mut Faults, Key(session): Key, happening: Happening<'_>) {
-    if let Happening::Ended(ending) = happening {
-        faults.add(format_args!("session {session} was {ending}"));
+/// What happened to a session; the text that is to be sent on it.
+fn on(
+    dialect: Dialect,
+    faults: &mut Faults,
+    Key(session): Key,
+    happening: &Happening<'_>,
+) -> Option<&'static str> {
+    match happening {
+        Happening::Opened => None,
+        Happening::Text(text) => match dialect.greeting(text) {
+            Greeting::Answer(answer) => Some(answer),
+            _ => dialect.pong(text),
+        },
+        Happening::Ended(ending) => {
+            faults.add(format_args!("session {session} was {ending}"));
+            None
+        }
     }
 }
 
-fn upgrades(args: &Idle, target: &Target, most: u32) -> anyhow::Result<Vec<Upgrade>> {
-    let users = args.users.unwrap_or(most).min(most);
-    let user = |session: u32| args.first_user + i64::from(session % users);
+fn upgrades(args: &Idle, site: &Site, users: u32, most: u32) -> anyhow::Result<Vec<Upgrade>> {
+    let user = |session: u32| site.user(session % users);
     let conversations = match args.endpoint {
-        Endpoint::Conversation => first_conversations(target, args.first_user, users)?,
+        Endpoint::Conversation if site.is_own() => {
+            let pairs = site.pairs(users / 2)?;
+            let of_pair = |pair: Pair| pair.users.map(|user| (user, pair.conversation));
+            pairs.into_iter().flat_map(of_pair).collect()
+        }
+        Endpoint::Conversation => first_conversations(site, users)?,
         _ => HashMap::new(),
     };
     let upgrade = |session| {
         let user = user(session);
-        let path = match args.endpoint {
-            Endpoint::Chat => "/ws/chat/".to_owned(),
-            Endpoint::Conversation => format!("/ws/conversations/{}/", conversations[&user]),
-            Endpoint::Notifications => "/ws/notifications/".to_owned(),
-            Endpoint::Echo => "/_echo".to_owned(),
+        let place = match args.endpoint {
+            Endpoint::Echo => Place::Echo,
+            Endpoint::Conversation => {
+                let room = conversations.get(&user).copied();
+                Place::Room { room: room.context("a user without conversation")?, user }
+            }
+            Endpoint::Chat | Endpoint::Notifications => Place::Own { user },
         };
-        let is_echo = args.endpoint == Endpoint::Echo;
-        let token = if is_echo { String::new() } else { target.signer.token(user) };
-        Upgrade { path, token, is_v1: !is_echo && !args.plain }
+        let mut upgrade = site.dialect.upgrade(place, &site.target);
+        if args.endpoint == Endpoint::Notifications {
+            "/ws/notifications/".clone_into(&mut upgrade.path);
+        }
+        upgrade.is_v1 &= !args.plain;
+        Ok(upgrade)
     };
-    Ok((0..most).map(upgrade).collect())
+    (0..most).map(upgrade).collect()
 }
 
 /// The newest active conversation of each user.
-fn first_conversations(
-    target: &Target,
-    first_user: i64,
-    users: u32,
-) -> anyhow::Result<HashMap<i64, i64>> {
+fn first_conversations(site: &Site, users: u32) -> anyhow::Result<HashMap<i64, i64>> {
     let bar = output::bar(u64::from(users), "looking conversations up");
     let found = parallel(
         users as usize,
         LOOKUPS,
-        || Connection::new(target),
+        || Connection::new(&site.target),
         |connection, n| {
-            let user = first_user + n as i64;
+            let user = site.user(n as u32);
             let all = rest::conversations(connection, user)?;
             let first = all
                 .iter()

@@ -1,4 +1,4 @@
-//! `likes`: two who like each other at one moment match once.
+//! `match`: two who like each other at one moment match once.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -6,21 +6,26 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use super::{latencies, parallel};
-use crate::args::Likes;
+use crate::args::Match as Args;
 use crate::clock::Clock;
+use crate::engine::site::{Needs, Site};
 use crate::http::Connection;
 use crate::output::{self, Report};
 use crate::pairs;
 use crate::rest::{self, Conversation, Liked, RecentMatch};
 use crate::stored::Row;
-use crate::target::Target;
 
-pub(crate) fn run(args: &Likes, clock: &Clock) -> anyhow::Result<Report> {
-    let target = Target::new(&args.server)?;
-    let couples = pairs::couples(&args.users, Some(args.pairs))?;
+pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
+    let need = u32::try_from(2 * args.pairs).context("too many pairs")?;
+    let site = Site::set(&args.site, Needs { users: need, ..Needs::default() })?;
+    let couples = if site.is_own() {
+        (0..need / 2).map(|n| [site.user(2 * n), site.user(2 * n + 1)]).collect()
+    } else {
+        pairs::couples(&args.users, Some(args.pairs))?
+    };
     ensure!(!couples.is_empty(), "name the users: --users, or --first-user with --pairs");
     let threads = usize::from(args.concurrency);
-    let connections = || [Connection::new(&target), Connection::new(&target)];
+    let connections = || [Connection::new(&site.target), Connection::new(&site.target)];
 
     let bar = output::bar(couples.len() as u64, "liking");
     let start = clock.now();
@@ -41,7 +46,10 @@ pub(crate) fn run(args: &Likes, clock: &Clock) -> anyhow::Result<Report> {
     })?;
     bar.finish_and_clear();
 
-    let mut report = Report::new("likes");
+    let mut report = Report::new("match");
+    report.parameter("pairs", couples.len());
+    report.parameter("pairs at once", args.concurrency);
+    report.parameter("server", site.name());
     let mut latency = latencies();
     let (mut matches, mut conversations, mut messages) = (HashSet::new(), HashSet::new(), 0);
     for ((couple, (likes, time)), found) in couples.iter().zip(&liked).zip(&found) {

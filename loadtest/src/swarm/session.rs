@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::stream::Stream;
+use crate::tls::Tls;
 use crate::ws::{Assembler, Joined, Opcode, Upgrade, Violation, encode};
 
 /// A connection and what is under way on it.
 pub(super) struct Session {
-    pub(super) socket: TcpStream,
+    pub(super) stream: Stream,
     /// True exactly when TCP is connected.
     is_connected: bool,
     pub(super) phase: Phase,
@@ -20,6 +22,8 @@ pub(super) struct Session {
     pub(super) is_ready: bool,
     /// True exactly when the system has told of an end: it is read up to it.
     pub(super) is_ending: bool,
+    /// True exactly while nothing is read.
+    pub(super) is_stopped: bool,
     /// Encoded frames that are to be sent, of which `sent` bytes are.
     out: Vec<u8>,
     sent: usize,
@@ -46,7 +50,7 @@ impl Session {
         address: SocketAddr,
         host: &str,
         source: Option<SocketAddr>,
-        upgrade: &Upgrade,
+        (upgrade, key, tls): (&Upgrade, Option<&str>, Option<&Tls>),
     ) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -58,14 +62,15 @@ impl Session {
             Err(error) if error.raw_os_error() == Some(EINPROGRESS) => {}
             connected => connected?,
         }
-        let (out, accept_key) = upgrade.request(host);
+        let (out, accept_key) = upgrade.request(host, key);
         Ok(Self {
-            socket: TcpStream::from_std(socket.into()),
+            stream: Stream::new(TcpStream::from_std(socket.into()), tls)?,
             is_connected: false,
             phase: Phase::Handshaking(Box::new(Asked { accept_key, is_v1: upgrade.is_v1 })),
             tail: Vec::new(),
             is_ready: false,
             is_ending: false,
+            is_stopped: false,
             out,
             sent: 0,
             fragments: Assembler::default(),
@@ -75,7 +80,7 @@ impl Session {
     /// The socket takes bytes: it is connected now, if it was not, or has failed to be.
     pub(super) fn on_writable(&mut self) -> io::Result<()> {
         if !self.is_connected {
-            if let Some(error) = self.socket.take_error()? {
+            if let Some(error) = self.stream.socket().take_error()? {
                 return Err(error);
             }
             self.is_connected = true;
@@ -83,16 +88,31 @@ impl Session {
         self.flush()
     }
 
-    /// Sends a frame, or keeps it until the socket takes bytes. Answers how many bytes wait.
+    /// Sends a frame, or keeps what the socket does not take until it does. Answers how many bytes wait. `scratch` is overwritten.
     pub(super) fn send(
         &mut self,
-        opcode: Opcode,
-        payload: &[u8],
+        (opcode, payload): (Opcode, &[u8]),
         masking_key: [u8; 4],
+        scratch: &mut Vec<u8>,
     ) -> io::Result<usize> {
         debug_assert!(matches!(self.phase, Phase::Open), "frames follow the handshake");
-        encode(&mut self.out, opcode, payload, masking_key);
-        self.flush()?;
+        if !self.out.is_empty() {
+            encode(&mut self.out, opcode, payload, masking_key);
+            self.flush()?;
+            return Ok(self.out.len() - self.sent);
+        }
+        scratch.clear();
+        encode(scratch, opcode, payload, masking_key);
+        let written = match self.stream.write(scratch) {
+            Ok(written) => written,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        if written < scratch.len() {
+            self.out.extend_from_slice(&scratch[written..]);
+            self.flush()?;
+        }
         Ok(self.out.len() - self.sent)
     }
 
@@ -108,7 +128,7 @@ impl Session {
 
     fn flush(&mut self) -> io::Result<()> {
         while self.sent < self.out.len() {
-            match self.socket.write(&self.out[self.sent..]) {
+            match self.stream.write(&self.out[self.sent..]) {
                 Ok(written) => self.sent += written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.out.drain(..self.sent);
@@ -121,7 +141,7 @@ impl Session {
         }
         self.out = Vec::new();
         self.sent = 0;
-        Ok(())
+        self.stream.flush()
     }
 }
 

@@ -124,3 +124,80 @@ fn a_port_where_nobody_listens_is_told() {
     let all = told(&mut swarm, |_, _| {});
     assert!(all[0].starts_with("lost: "), "{all:?}");
 }
+
+/// A key, and a certificate by it for 127.0.0.1.
+fn certificate(folder: &std::path::Path) {
+    let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+                -keyout key.pem -out cert.pem -subj /CN=localhost \
+                -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
+    let made = std::process::Command::new("openssl")
+        .current_dir(folder)
+        .args(line.split_ascii_whitespace())
+        .output()
+        .expect("certificates are made by `openssl`: apt-get install openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// What is told by a server that speaks TLS, echoes one long text and closes.
+fn told_through_tls(trust: impl FnOnce(&std::path::Path) -> Tls) -> Vec<String> {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path());
+    let cert = CertificateDer::from_pem_file(folder.path().join("cert.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(folder.path().join("key.pem")).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let connection = ServerConnection::new(std::sync::Arc::new(config)).unwrap();
+        // A client that does not believe the certificate is gone.
+        let Ok(mut peer) = tungstenite::accept(StreamOwned::new(connection, stream)) else {
+            return;
+        };
+        let text = peer.read().unwrap();
+        peer.send(text).unwrap();
+        peer.close(None).unwrap();
+        while peer.read().is_ok() {}
+    });
+    let mut swarm = Swarm::new().unwrap();
+    swarm.set_tls(Some(trust(&folder.path().join("cert.pem"))));
+    let upgrade = Upgrade { path: "/".into(), token: String::new(), is_v1: false };
+    swarm.connect(address, "h", None, &upgrade).unwrap();
+    let long = "x".repeat(300_000);
+    let all = told(&mut swarm, |swarm, words| {
+        if words == "opened" {
+            swarm.send(Key(0), &long);
+        }
+    });
+    drop(swarm);
+    thread.join().unwrap();
+    all
+}
+
+#[test]
+fn through_tls_texts_come_as_without() {
+    use crate::tls::Trust;
+    let long = "x".repeat(300_000);
+    let right = ["opened", long.as_str(), "closed with 1005 "];
+    let by_file = |file: &std::path::Path| {
+        Tls::new("127.0.0.1", Trust { ca_file: Some(file), is_anybody: false }).unwrap()
+    };
+    assert_eq!(told_through_tls(by_file), right);
+    let anybody =
+        |_: &_| Tls::new("another.name", Trust { ca_file: None, is_anybody: true }).unwrap();
+    assert_eq!(told_through_tls(anybody), right);
+    let other_name = |file: &std::path::Path| {
+        Tls::new("another.name", Trust { ca_file: Some(file), is_anybody: false }).unwrap()
+    };
+    let all = told_through_tls(other_name);
+    assert!(all[0].starts_with("lost: ") && all[0].contains("certificate"), "{all:?}");
+}

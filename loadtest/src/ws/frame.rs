@@ -100,7 +100,14 @@ pub(crate) fn encode(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], key: [u8
         }
     }
     out.extend_from_slice(&key);
-    out.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    let start = out.len();
+    out.extend_from_slice(payload);
+    let (words, rest) = out[start..].as_chunks_mut::<4>();
+    let mask = u32::from_ne_bytes(key);
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ mask).to_ne_bytes();
+    }
+    rest.iter_mut().zip(key).for_each(|(byte, mask)| *byte ^= mask);
 }
 
 /// The code and reason of a close frame's payload; 1005 where it is empty (§7.1.5).

@@ -24,9 +24,9 @@ pub(crate) struct Upgrade {
 }
 
 impl Upgrade {
-    /// The request's bytes, and the accept key that must be answered.
-    pub(crate) fn request(&self, host: &str) -> (Vec<u8>, Box<str>) {
-        let key = generate_key();
+    /// The request's bytes, and the accept key that must be answered; `key` in place of a fresh one where it is given.
+    pub(crate) fn request(&self, host: &str, key: Option<&str>) -> (Vec<u8>, Box<str>) {
+        let key = key.map_or_else(generate_key, str::to_owned);
         let mut head = format!(
             "GET {} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n",
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_request_carries_token_and_subprotocol_only_where_they_are() {
         let mut upgrade = Upgrade { path: "/ws/chat/".into(), token: "t".into(), is_v1: true };
-        let (request, accept_key) = upgrade.request("h:1");
+        let (request, accept_key) = upgrade.request("h:1", None);
         let request = String::from_utf8(request).unwrap();
         assert!(request.starts_with("GET /ws/chat/ HTTP/1.1\r\nHost: h:1\r\n"));
         assert!(request.contains("\r\nAuthorization: Bearer t\r\n"));
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(*accept_key, *derive_accept_key(key.as_bytes()));
         upgrade.token.clear();
         upgrade.is_v1 = false;
-        let plain = String::from_utf8(upgrade.request("h:1").0).unwrap();
+        let plain = String::from_utf8(upgrade.request("h:1", None).0).unwrap();
         assert!(!plain.contains("Bearer") && !plain.contains("Protocol"));
     }
 }

@@ -6,6 +6,12 @@ use super::*;
 fn chat() -> Chat {
     let mut chat = Chat {
         run: "r".to_owned(),
+        dialect: Dialect::Fortifun,
+        unnumbered: Unnumbered::default(),
+        mix: Mix::new(0.0, 0.0, 1),
+        outbox: Vec::new(),
+        all: 1,
+        measured_from: 0,
         bytes: 20,
         patience: Duration::ZERO,
         pairs: vec![Pair { conversation: 7, users: [1, 2] }],
@@ -112,4 +118,30 @@ fn pairs_sides_and_sessions_take_turns() {
     let turns: Vec<_> = (0..8).map(|n| chat.sender(n)).collect();
     assert_eq!(turns, [0, 4, 2, 6, 1, 5, 3, 7]);
     assert_eq!((chat.owner(1), chat.owner(6)), ((0, 1), (1, 4)));
+}
+
+#[test]
+fn without_places_a_message_that_comes_twice_or_in_another_order_is_a_fault() {
+    let text = |n: usize| {
+        let content = wire::content(&format!("r-{n}"), 20);
+        serde_json::json!({"type": "message", "message": {"id": n, "content": content}}).to_string()
+    };
+    let faults = |heard: [&[usize]; 2]| {
+        let mut chat = chat();
+        chat.dialect = Dialect::Django;
+        chat.orders = vec![Order::new(7)];
+        chat.places = vec![None; 2];
+        let sent = || Sent { session: 0, intended: Duration::ZERO, is_answered: false };
+        chat.sent = vec![sent(), sent()];
+        (0..2).for_each(|session| chat.on_hello(session, Some(0)));
+        for (session, numbers) in heard.into_iter().enumerate() {
+            numbers.iter().for_each(|n| hear(&mut chat, session, &text(*n)));
+        }
+        chat.check_heard();
+        chat.faults.count()
+    };
+    assert_eq!(faults([&[0, 1], &[0, 1]]), 0);
+    assert!(faults([&[0, 1], &[1, 0]]) > 0);
+    assert!(faults([&[0, 1], &[0, 0, 1]]) > 0);
+    assert!(faults([&[0, 1], &[0]]) > 0);
 }

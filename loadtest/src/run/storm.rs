@@ -1,0 +1,112 @@
+//! `storm`: the server is killed under many sessions, which all come back at once and hear what they have missed.
+//!
+//! Sessions stop reading, messages are committed for them, and the server is killed before they read on: each has missed these
+//! messages for good and asks for them when it is back.
+
+mod comeback;
+
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+
+use self::comeback::{Comeback, Missed};
+use crate::args::Storm as Args;
+use crate::clock::Clock;
+use crate::dialect::Dialect;
+use crate::engine::crowd::Crowd;
+use crate::engine::measure::Begun;
+use crate::engine::room::content;
+use crate::engine::site::{Needs, Site};
+use crate::output::{self, Report};
+use crate::pairs::Pair;
+use crate::rng::Rng;
+use crate::scrape::Scrape;
+use crate::swarm::{Happening, Key, Swarm};
+
+/// Messages that are stored, by the server's own count.
+const COMMITTED: &str = "fortifun_messages_committed_total";
+/// How long the messages may take to be stored.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Messages that are sent before the server's answers are looked for again.
+const BURST: usize = 256;
+/// The longest sleep.
+const TURN: Duration = Duration::from_millis(20);
+/// Length of a message, bytes.
+const BYTES: usize = 100;
+
+pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
+    ensure!(args.site.dialect == Dialect::Fortifun, "only fortifun resumes");
+    let conversations = args.sessions.div_ceil(2);
+    let mut site = Site::set(
+        &args.site,
+        Needs { users: 2 * conversations, first_user: args.people.first_user, frames: None },
+    )?;
+    let pairs = site.pairs(conversations)?;
+    let missed = miss(args, &site, &pairs, clock)?;
+    let mut rng = Rng::of(args.seed, "storm");
+    let killed_at = clock.now();
+    site.kill()?;
+    site.restart()?;
+    let up_after = clock.since(killed_at);
+    let begun = Begun::now(&site, clock)?;
+    let mut comeback = Comeback::new(missed, args, killed_at);
+    comeback.run(&site, clock, &mut rng)?;
+    let measured = begun.end(&site, clock)?;
+    let mut report = Report::new("storm");
+    report.parameter("sessions", pairs.len() * 2);
+    report.parameter("messages missed by each", args.missed);
+    report.parameter("seed", args.seed);
+    report.parameter("server", site.name());
+    report.row("server listens again after", up_after.as_secs_f64(), "s");
+    comeback.tell(&mut report);
+    measured.tell(&mut report, "session that came back", pairs.len() as u64 * 2);
+    report.faults = comeback.faults;
+    Ok(report)
+}
+
+/// Opens the sessions, stops their reading, and has the messages stored that they are to miss. The sessions are gone then, and the
+/// server does not know it yet.
+fn miss(args: &Args, site: &Site, pairs: &[Pair], clock: &Clock) -> anyhow::Result<Vec<Missed>> {
+    let places = Site::rooms(pairs, 2);
+    let Crowd { mut swarm, joined_at } = Crowd::open(site, clock, &places, None)?;
+    (0..places.len()).for_each(|session| swarm.pause(Key(session)));
+    let before = Scrape::of(&site.target)?.sample(COMMITTED)?;
+    let total = pairs.len() * args.missed as usize;
+    let bar = output::bar(total as u64, "storing messages");
+    let deadline = clock.now() + PATIENCE;
+    let (mut sent, mut stored) = (0, 0);
+    while stored < total {
+        // Of a conversation's messages, its users say one after the other.
+        while sent < total.min(stored + args.ahead as usize) {
+            for _ in 0..BURST.min(total - sent) {
+                let (room, n) = (sent % pairs.len(), sent / pairs.len());
+                let command = site.dialect.say(&content(n % 2, n as u64, BYTES));
+                ensure!(swarm.send(Key(2 * room + n % 2), &command), "a session was lost");
+                sent += 1;
+            }
+            listen(&mut swarm)?;
+        }
+        swarm.wait(TURN)?;
+        listen(&mut swarm)?;
+        stored = (Scrape::of(&site.target)?.sample(COMMITTED)? - before) as usize;
+        bar.set_position(stored as u64);
+        ensure!(clock.now() < deadline, "{stored} of {total} messages are stored");
+    }
+    bar.finish_and_clear();
+    let missed = |(n, place)| Missed {
+        place,
+        after: joined_at[n],
+        upgrade: site.dialect.upgrade(place, &site.target),
+    };
+    Ok(places.into_iter().enumerate().map(missed).collect())
+}
+
+/// Nothing is heard of sessions that do not read.
+fn listen(swarm: &mut Swarm) -> anyhow::Result<()> {
+    while let Some((key, happening)) = swarm.next() {
+        if let Happening::Ended(ending) = happening {
+            bail!("session {} was {ending}", key.0);
+        }
+    }
+    Ok(())
+}
