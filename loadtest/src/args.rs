@@ -3,7 +3,9 @@
 mod bus;
 mod commits;
 mod nodes;
+mod output;
 mod site;
+mod told;
 mod traffic;
 mod trouble;
 
@@ -14,7 +16,9 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 pub(crate) use self::bus::{Churn, Latency, Publishes};
 pub(crate) use self::commits::Commits;
 pub(crate) use self::nodes::{Fleet, Layer, Nodes};
+pub(crate) use self::output::Output;
 pub(crate) use self::site::{FirstUser, Scenario, Site};
+pub(crate) use self::told::told;
 pub(crate) use self::traffic::{Echo, Fanout, Handshakes, Slow};
 pub(crate) use self::trouble::{Soak, Storm};
 use crate::pairs::Pair;
@@ -37,15 +41,18 @@ A scenario without --url starts the server, raises its limits, and ends it.
 On one machine the clients of `idle` bind 127.0.0.1, 127.0.0.2 and so on, 900 each, and so stay within the server's own
 limits by address and the range of ports.
 
-Exit status: 0, all is well; 1, the server was wrong, and the report names each fault; 2, the run could not take place.";
+Exit status: 0, all is well; 1, the server was wrong, and the report names each fault, or a condition of --fail-if held; 2, the
+run could not take place, or a condition is of a figure that it does not have.";
 
 /// Load harness for fortifun.
 #[derive(Parser)]
 #[command(name = "fortifun-loadtest", version, about, long_about = LONG_ABOUT)]
 pub(crate) struct Args {
-    /// The figures as JSON on one line.
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// What the subcommand was told, by flags and by its scenario.
+    #[arg(skip)]
+    pub(crate) told: Vec<(String, serde_json::Value)>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -1,7 +1,7 @@
 //! Real clients for a running `fortifun`: they load it, measure it, and check what it says while they do.
 //!
 //! Knows only what travels on the wire, never the server's code. Exit status: 0, all is well; 1, the server was wrong (the
-//! report names each fault); 2, the run could not take place.
+//! report names each fault) or a condition of `--fail-if` held; 2, the run could not take place.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,9 @@ mod args;
 mod clock;
 mod dialect;
 mod engine;
+mod failif;
 mod faults;
+mod html;
 mod http;
 mod launch;
 mod ledger;
@@ -17,6 +19,7 @@ mod order;
 mod output;
 mod pace;
 mod pairs;
+mod plot;
 mod procfs;
 mod report;
 mod rest;
@@ -62,11 +65,8 @@ fn main() -> ExitCode {
         args::Command::Publishes(args) => run::publishes::run(&args, &clock),
         args::Command::Churn(args) => run::churn::run(&args, &clock),
     };
-    match report {
-        Ok(report) => {
-            output::show(&report, args.json);
-            ExitCode::from(u8::from(!report.faults.is_empty()))
-        }
+    match report.and_then(|report| output::deliver(report, args.told, &args.output)) {
+        Ok(is_ok) => ExitCode::from(u8::from(!is_ok)),
         Err(error) => {
             output::complain(&error);
             ExitCode::from(2)

@@ -1,10 +1,42 @@
-//! What people and scripts read: the only module that prints.
+//! What people and scripts read: the only module that prints, and that writes the files of a report.
 
+use std::fs;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::args::Output;
 pub(crate) use crate::report::Report;
+use crate::report::Setting;
+use crate::{clock, html, plot};
 
-/// Prints the report, as a table or as JSON on one line.
+/// Adds what the run was `told`, holds the report against the conditions, prints it, as a table or as JSON on one line, and writes the files that were asked
+/// for. True exactly when the run was well. An error where a file cannot be written, or a condition is of no figure here; the
+/// report is printed all the same.
+pub(crate) fn deliver(
+    mut report: Report,
+    told: Vec<(String, Value)>,
+    to: &Output,
+) -> anyhow::Result<bool> {
+    report.also_told(told);
+    report.setting = Setting::read(clock::unix());
+    let held = report.fail_if(&to.fail_if);
+    show(&report, to.json);
+    if let Some(path) = &to.html {
+        fs::write(path, html::page(&report)).with_context(|| path.display().to_string())?;
+    }
+    if let Some(folder) = &to.svg {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        for plot in plot::of(&report) {
+            let path = folder.join(format!("{}.svg", plot.name));
+            fs::write(&path, plot.file()).with_context(|| path.display().to_string())?;
+        }
+    }
+    held.map(|()| report.is_ok())
+}
+
 #[expect(clippy::print_stdout, reason = "the module that prints")]
-pub(crate) fn show(report: &Report, as_json: bool) {
+fn show(report: &Report, as_json: bool) {
     if as_json {
         println!("{}", report.json());
     } else {

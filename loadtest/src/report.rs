@@ -3,9 +3,10 @@
 //! Knows nothing of how it is shown: `report::table` and `report::figures` are for people and scripts, `html` for a browser, and
 //! `output` puts them where they belong.
 
-mod amount;
+pub(crate) mod amount;
 pub(crate) mod comparison;
 mod figures;
+mod setting;
 mod table;
 
 use std::borrow::Cow;
@@ -15,6 +16,8 @@ use serde_json::Value;
 
 pub(crate) use self::comparison::Comparison;
 pub(crate) use self::figures::Figures;
+pub(crate) use self::setting::Setting;
+use crate::failif::Condition;
 use crate::faults::Faults;
 
 /// The percentiles of a latency that are told, with the end of their key and their quantile; the greatest one stands beside.
@@ -26,13 +29,17 @@ pub(crate) const PERCENTILES: [(&str, f64); 4] =
 pub(crate) struct Report {
     /// The subcommand.
     pub(crate) name: &'static str,
-    parameters: Vec<(String, Value)>,
-    rows: Vec<Row>,
-    latencies: Vec<Latency>,
-    courses: Vec<Course>,
-    comparisons: Vec<Comparison>,
-    /// What was wrong; the run failed exactly when there is any.
+    pub(crate) parameters: Vec<(String, Value)>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) latencies: Vec<Latency>,
+    pub(crate) courses: Vec<Course>,
+    pub(crate) comparisons: Vec<Comparison>,
+    /// What was wrong; a run with a fault failed.
     pub(crate) faults: Faults,
+    /// The conditions that held, in words; a run with such a one failed, too.
+    pub(crate) failed_if: Vec<String>,
+    /// Where and when it took place; read when it is over.
+    pub(crate) setting: Setting,
 }
 
 /// A figure. Its name, in words, is unique in a report together with its unit.
@@ -72,6 +79,16 @@ impl Report {
         self.parameters.push((name.into(), value.into()));
     }
 
+    /// Adds those parameters that the run did not name itself.
+    pub(crate) fn also_told(&mut self, told: Vec<(String, Value)>) {
+        let own = self.parameters.len();
+        for (name, value) in told {
+            if !self.parameters[..own].iter().any(|(known, _)| *known == name) {
+                self.parameters.push((name, value));
+            }
+        }
+    }
+
     /// Adds a figure; `unit` may be empty.
     pub(crate) fn row(
         &mut self,
@@ -98,9 +115,21 @@ impl Report {
         self.courses.push(Course { name: name.into(), unit: unit.into(), points });
     }
 
-    /// True exactly when nothing was wrong.
+    /// Holds the figures against each of `conditions`. An error, after all others were looked at, where one is of no figure here.
+    pub(crate) fn fail_if(&mut self, conditions: &[Condition]) -> anyhow::Result<()> {
+        let mut all = Ok(());
+        for condition in conditions {
+            match condition.held(self) {
+                Ok(held) => self.failed_if.extend(held),
+                Err(error) => all = all.and(Err(error)),
+            }
+        }
+        all
+    }
+
+    /// True exactly when nothing was wrong and no condition held.
     pub(crate) fn is_ok(&self) -> bool {
-        self.faults.is_empty()
+        self.faults.is_empty() && self.failed_if.is_empty()
     }
 
     /// All figures: those that were added, after them the percentiles of each latency and the medians of what was compared.
@@ -113,7 +142,12 @@ impl Report {
     /// The last line for people: `chat: ok, 0 faults`.
     pub(crate) fn verdict(&self) -> String {
         let verdict = if self.is_ok() { "ok" } else { "FAILED" };
-        format!("{}: {verdict}, {} faults", self.name, self.faults.count())
+        let conditions = match self.failed_if.len() {
+            0 => String::new(),
+            1 => ", 1 condition".to_owned(),
+            count => format!(", {count} conditions"),
+        };
+        format!("{}: {verdict}, {} faults{conditions}", self.name, self.faults.count())
     }
 }
 
@@ -126,7 +160,8 @@ impl Row {
 }
 
 impl Latency {
-    fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+    /// Its percentiles and its greatest one, as figures.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row> + '_ {
         let row = |label: &str, value: u64| Row {
             name: format!("{} {label}", self.name),
             value: value.into(),
@@ -163,6 +198,17 @@ pub(crate) mod tests {
         report.series("throughput", "1/s", points(10_000.0));
         report.series("resident over time", "bytes", points(9_000_000.0));
         report
+    }
+
+    #[test]
+    fn what_a_run_says_of_itself_counts_more_than_its_flags() {
+        let mut report = report();
+        report.also_told(vec![("sessions".into(), 7.into()), ("seed".into(), 42.into())]);
+        let figures = report.figures();
+        assert_eq!(
+            (&figures.parameters["sessions"], &figures.parameters["seed"]),
+            (&1_000.into(), &42.into())
+        );
     }
 
     #[test]

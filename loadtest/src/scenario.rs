@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use toml::{Table, Value};
 
-use crate::args::Args;
+use crate::args::{self, Args};
 
 /// Those that are built in, by subcommand.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -47,8 +47,10 @@ pub(crate) fn parse(words: Vec<OsString>) -> anyhow::Result<Args> {
     if let Some((name, chosen)) = lenient.as_ref().ok().and_then(ArgMatches::subcommand) {
         command = with_chosen(command, name, chosen)?;
     }
-    let matches = command.get_matches_from(words);
-    Args::from_arg_matches(&matches).map_err(|error| error.exit())
+    let matches = command.clone().get_matches_from(words);
+    let mut args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    args.told = args::told(&command, &matches);
+    Ok(args)
 }
 
 /// Adds the file that is named and the values of the small scenario.
@@ -129,7 +131,6 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::args;
 
     fn echo(words: &[&str]) -> anyhow::Result<args::Echo> {
         let words = ["fortifun-loadtest", "echo"].iter().chain(words).map(OsString::from);

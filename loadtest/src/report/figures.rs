@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Comparison, Course, Latency, Report, key};
+use super::{Comparison, Course, Latency, Report, Setting, key};
 
 /// What `--json` prints, on one line. Keys are the words of the names: `{"name":"chat","ok":true,"figures":{"echo_p50_us":…},…}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "`figures` is the key that scripts read")]
 pub(crate) struct Figures {
     /// The subcommand.
     pub(crate) name: String,
@@ -30,6 +31,12 @@ pub(crate) struct Figures {
     pub(crate) faults: Vec<String>,
     /// How many there are in all.
     pub(crate) fault_count: usize,
+    /// The conditions that held, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) failed_if: Vec<String>,
+    /// Where and when it took place.
+    #[serde(default)]
+    pub(crate) setting: Setting,
 }
 
 /// A latency as it is written.
@@ -76,6 +83,8 @@ impl Report {
             comparisons: self.comparisons.iter().map(compared).collect(),
             faults: self.faults.told().to_vec(),
             fault_count: self.faults.count(),
+            failed_if: self.failed_if.clone(),
+            setting: self.setting.clone(),
         }
     }
 

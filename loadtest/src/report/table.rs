@@ -30,6 +30,7 @@ impl Report {
         if untold > 0 {
             lines.push(format!("FAULT  and {untold} more"));
         }
+        lines.extend(self.failed_if.iter().map(|held| format!("FAILED IF  {held}")));
         lines.push(self.verdict());
         lines.join("\n") + "\n"
     }
@@ -75,7 +76,7 @@ fn compared(comparison: &Comparison, measure: &Measure) -> Aligned {
     let base = comparison.base().map_or("", |base| &base.name);
     table.head([&title, "median", "least", "most", "runs", &format!("to {base}")]);
     for (subject, spread) in comparison.spreads(measure) {
-        let ratio = spread.ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let ratio = spread.ratio.map_or_else(|| "-".to_owned(), amount::ratio);
         let [median, least, most] =
             [spread.median, spread.least, spread.most].map(amount::fraction);
         let name = format!("{} {}", subject.name, subject.version);
