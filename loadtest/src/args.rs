@@ -2,6 +2,7 @@
 
 mod bus;
 mod commits;
+mod compare;
 mod nodes;
 mod output;
 mod site;
@@ -15,12 +16,14 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::bus::{Churn, Latency, Publishes};
 pub(crate) use self::commits::Commits;
+pub(crate) use self::compare::{Compare, Compared};
 pub(crate) use self::nodes::{Fleet, Layer, Nodes};
 pub(crate) use self::output::Output;
 pub(crate) use self::site::{FirstUser, Scenario, Site};
 pub(crate) use self::told::told;
 pub(crate) use self::traffic::{Echo, Fanout, Handshakes, Slow};
 pub(crate) use self::trouble::{Soak, Storm};
+use crate::engine::crew::Part;
 use crate::pairs::Pair;
 
 const LONG_ABOUT: &str = "\
@@ -73,6 +76,10 @@ pub(crate) enum Command {
     /// Pairs talk and sessions come and go, for minutes or hours: memory, descriptors and connections over time, and whether they
     /// are what they were at the start.
     Soak(Soak),
+    /// The same scenario against several servers in turns, each started anew for each run: medians, and ratios to one of them.
+    ///
+    /// Peers are made by npm, cargo or pip, once. What stands behind `--` is told to the scenario.
+    Compare(Compare),
     /// Pairs of users talk at a steady rate, as people do: they are seen to type, and say that they have read. Latencies are measured
     /// from the intended time of each message; every session must hear every message once, in order, and it must be stored.
     Chat(Chat),
@@ -233,6 +240,12 @@ pub(crate) struct Idle {
     /// Offer no subprotocol, as clients of the Django server do.
     #[arg(long)]
     pub(crate) plain: bool,
+    /// Processes that share the sessions, where one may not have descriptors for all. Without --url, each starts a server of its own.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) processes: u32,
+    /// Which of them this is.
+    #[arg(long, hide = true)]
+    pub(crate) part: Option<Part>,
 }
 
 #[derive(Group)]

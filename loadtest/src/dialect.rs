@@ -153,6 +153,7 @@ mod tests {
             host: String::new(),
             signer: Signer::new(b"k", 0, 1),
             tls: None,
+            first_source: 0,
         };
         dialect.upgrade(place, &target)
     }

@@ -185,7 +185,7 @@ pub(crate) fn secret() -> String {
 
 /// `program`, which ends with this process even where that is killed: util-linux sets the signal that the death of a parent, or of
 /// the thread of it that started the program, sends (PR_SET_PDEATHSIG(2const)). It runs on `cores` where they are given.
-fn command(program: &Path, cores: Option<&str>) -> Command {
+pub(crate) fn command(program: &Path, cores: Option<&str>) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
     let mut words: Vec<&OsStr> = Vec::new();
     if setpriv.exists() {

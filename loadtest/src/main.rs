@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 mod args;
 mod clock;
+mod compare;
 mod dialect;
 mod engine;
 mod failif;
@@ -19,6 +20,7 @@ mod order;
 mod output;
 mod pace;
 mod pairs;
+mod peers;
 mod plot;
 mod procfs;
 mod report;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         args::Command::Slow(args) => run::slow::run(&args, &clock),
         args::Command::Storm(args) => run::storm::run(&args, &clock),
         args::Command::Soak(args) => run::soak::run(&args, &clock),
+        args::Command::Compare(args) => run::compare::run(&args),
         args::Command::Chat(args) => run::chat::run(&args, &clock),
         args::Command::Idle(args) => run::idle::run(&args, &clock),
         args::Command::Match(args) => run::likes::run(&args, &clock),

@@ -44,6 +44,12 @@ fn show(report: &Report, as_json: bool) {
     }
 }
 
+/// Says a word to the process that started this one.
+#[expect(clippy::print_stdout, reason = "the module that prints")]
+pub(crate) fn line(word: &str) {
+    println!("{word}");
+}
+
 /// Says why a run could not take place.
 pub(crate) fn complain(error: &anyhow::Error) {
     eprintln!("fortifun-loadtest: {error:#}");

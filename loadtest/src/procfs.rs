@@ -5,12 +5,13 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 
 /// The kernel's `USER_HZ`.
 const TICKS_PER_SECOND: u32 = 100;
 
 /// What a process holds and the sockets of this machine hold, at one moment.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// Resident, bytes (`VmRSS`).
     pub(crate) rss: u64,
@@ -25,6 +26,18 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// That of two processes of one machine.
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self {
+            rss: self.rss + other.rss,
+            pss: self.pss + other.pss,
+            anonymous: self.anonymous + other.anonymous,
+            // Both read those of the whole machine.
+            tcp: self.tcp.max(other.tcp),
+            sockets: self.sockets.max(other.sockets),
+        }
+    }
+
     /// Reads it for process `pid`.
     pub(crate) fn read(pid: u32) -> anyhow::Result<Self> {
         let status = read(&format!("/proc/{pid}/status"))?;

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use hdrhistogram::Histogram;
 use serde_json::Value;
 
-pub(crate) use self::comparison::Comparison;
+pub(crate) use self::comparison::{Comparison, Measure, Subject};
 pub(crate) use self::figures::Figures;
 pub(crate) use self::setting::Setting;
 use crate::failif::Condition;

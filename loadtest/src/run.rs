@@ -3,6 +3,7 @@
 pub(crate) mod chat;
 pub(crate) mod churn;
 pub(crate) mod commits;
+pub(crate) mod compare;
 pub(crate) mod crash;
 pub(crate) mod echo;
 pub(crate) mod fanout;

@@ -22,6 +22,8 @@ pub(crate) struct Target {
     pub(crate) signer: Signer,
     /// How it is known, where it speaks TLS.
     pub(crate) tls: Option<Tls>,
+    /// How many addresses behind 127.0.0.1 the first one is that clients bind.
+    pub(crate) first_source: u32,
 }
 
 impl Target {
@@ -50,21 +52,23 @@ impl Target {
             .with_context(|| format!("{host} has no address"))?;
         let name = host.rsplit_once(':').map_or(&*host, |(name, _)| name);
         let tls = is_tls.then(|| Tls::new(name, trust)).transpose()?;
-        Ok(Self { address, host, signer, tls })
+        Ok(Self { address, host, signer, tls, first_source: 0 })
     }
 
     /// A server of this run's own, for whose users `secret` signs.
     pub(crate) fn local(address: SocketAddr, secret: &str) -> Self {
         let signer = Signer::new(secret.as_bytes(), clock::unix().as_secs(), LOCAL_TTL_S);
-        Self { address, host: address.to_string(), signer, tls: None }
+        Self { address, host: address.to_string(), signer, tls: None, first_source: 0 }
     }
 
-    /// The address that client `n` of many binds, `sources` different ones in turn from 127.0.0.1 on, each with ports and limits
+    /// The address that client `n` of many binds, `sources` different ones in turn from the first on, each with ports and limits
     /// of its own; `None` where the server is not on this machine.
     pub(crate) fn source(&self, n: u32, sources: u32) -> Option<SocketAddr> {
         let IpAddr::V4(address) = self.address.ip() else { return None };
         address.is_loopback().then(|| {
-            let source = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + n % sources.max(1));
+            let source = Ipv4Addr::from_bits(
+                Ipv4Addr::LOCALHOST.to_bits() + self.first_source + n % sources.max(1),
+            );
             SocketAddr::from((source, 0))
         })
     }
@@ -111,6 +115,7 @@ mod tests {
             host: String::new(),
             signer: Signer::new(b"k", 0, 1),
             tls: None,
+            first_source: 0,
         };
         let local = target("127.0.0.1:8000");
         let sources: Vec<_> =

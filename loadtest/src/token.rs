@@ -77,10 +77,6 @@ impl Signer {
 
     /// A token of `user`; an empty one where it was to be made elsewhere and is not there.
     pub(crate) fn token(&self, user: i64) -> String {
-        let (key, issued_at, expires_at) = match self {
-            Self::Known(Tokens(tokens)) => return tokens.get(&user).cloned().unwrap_or_default(),
-            Self::Key { key, issued_at, expires_at } => (key, *issued_at, *expires_at),
-        };
         #[derive(Serialize)]
         struct Claims {
             token_type: &'static str,
@@ -89,6 +85,10 @@ impl Signer {
             jti: String,
             user_id: String,
         }
+        let (key, issued_at, expires_at) = match self {
+            Self::Known(Tokens(tokens)) => return tokens.get(&user).cloned().unwrap_or_default(),
+            Self::Key { key, issued_at, expires_at } => (key, *issued_at, *expires_at),
+        };
         let claims = Claims {
             token_type: "access",
             exp: expires_at,

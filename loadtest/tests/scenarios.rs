@@ -123,6 +123,9 @@ fn own_report_name(name: &str) -> String {
 fn idle_sessions_cost_memory() {
     let figures = own("idle", &[]);
     is_positive(&figures, &["at_150_resident_bytes"]);
+    // Three processes, each with a server and a third of the sessions.
+    let figures = own("idle", &["--connections", "31,100", "--processes", "3"]);
+    is_positive(&figures, &["at_31_resident_bytes", "at_100_resident_bytes"]);
 }
 
 #[test]
@@ -133,6 +136,14 @@ fn sessions_come_and_go_on_a_node_without_a_bus() {
             (&figures["sessions"], &figures["sessions_that_failed"]),
             (&200.into(), &0.into())
         );
+    }
+}
+
+#[test]
+fn pairs_talk_across_nodes_that_are_broken() {
+    let has_redis = Command::new("redis-server").arg("--version").output().is_ok();
+    if Postgres::is_installed() && has_redis {
+        is_positive(&own("nodes", &[]), &["delivery_p99_us"]);
     }
 }
 

@@ -42,12 +42,12 @@ mod tests {
 
     #[test]
     fn flags_are_told_and_secrets_are_not() {
-        let words = "fortifun-loadtest --json chat --secret hidden --pairs 3 --conversation 1:2,3";
+        let words = "fortifun-loadtest --json crash --secret hidden --pairs 3 --conversation 1:2,3 --ledger x";
         let matches = Args::command().get_matches_from(words.split(' '));
         let told = told(&Args::command(), &matches);
         let of = |name: &str| told.iter().find(|(own, _)| own == name).map(|(_, value)| value);
         assert_eq!(of("pairs"), Some(&3.into()));
-        assert_eq!(of("messages"), Some(&1_000.into()));
+        assert_eq!(of("writers"), Some(&4.into()));
         assert_eq!(of("conversation"), Some(&"1:2,3".into()));
         assert_eq!(of("first user"), None);
         assert_eq!(of("json"), None);
@@ -58,10 +58,10 @@ mod tests {
     fn a_switch_is_told_where_it_is_on() {
         let told = |words: &str| {
             let matches = Args::command().get_matches_from(words.split(' '));
-            told(&Args::command(), &matches).into_iter().find(|(name, _)| name == "plain")
+            told(&Args::command(), &matches).into_iter().find(|(name, _)| name == "sqlite")
         };
-        let words = "fortifun-loadtest idle --server-pid 1";
+        let words = "fortifun-loadtest commits";
         assert_eq!(told(words), None);
-        assert_eq!(told(&format!("{words} --plain")), Some(("plain".into(), "yes".into())));
+        assert_eq!(told(&format!("{words} --sqlite")), Some(("sqlite".into(), "yes".into())));
     }
 }

@@ -111,7 +111,7 @@ impl Comparison {
 
 impl Subject {
     fn numbers(&self, measure: &Measure) -> Vec<f64> {
-        self.runs.iter().filter_map(|run| run.number(&measure.key)).collect()
+        self.runs.iter().filter(|run| run.ok).filter_map(|run| run.number(&measure.key)).collect()
     }
 }
 

@@ -38,7 +38,7 @@ const BURST_MAX: usize = 64;
 const OPEN_PER_SECOND: f64 = 2_000.0;
 
 /// Conversations where nothing says how many and the server is started.
-const PAIRS: usize = 100;
+pub(crate) const PAIRS: usize = 100;
 
 pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     let dialect = args.site.dialect;

@@ -115,7 +115,7 @@ fn tell_side(report: &mut Report, side: &str, rounds: &[&Round]) {
     }
     report.row(format!("{side}: committed and echoed"), committed / seconds, "1/s");
     report.row(format!("{side}: heard by others"), count(|round| round.delivered) / seconds, "1/s");
-    report.latency(&format!("{side}: send to echo"), &echo);
+    report.latency(format!("{side}: send to echo"), &echo);
     report.row(format!("{side}: requests a commit"), middle(|round| round.requests), "");
     let commit = middle(|round| round.commit.as_secs_f64() * 1e6);
     report.row(format!("{side}: commit, mean"), commit, "us");

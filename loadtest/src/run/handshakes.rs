@@ -68,7 +68,8 @@ fn open(
             match happening {
                 Happening::Opened => {
                     last_at = clock.now();
-                    took.saturating_record((last_at - begun[key.0]).as_micros() as u64);
+                    let time = last_at.saturating_sub(begun[key.0]);
+                    took.saturating_record(time.as_micros() as u64);
                     opened += 1;
                 }
                 Happening::Text(_) => {}

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::open::Opener;
 use super::parallel;
 use crate::args::{Endpoint, Idle};
 use crate::clock::Clock;
 use crate::dialect::{Dialect, Greeting, Place};
+use crate::engine::crew::{Crew, Part, Steps};
 use crate::engine::site::{Frames, Needs, Site};
 use crate::faults::Faults;
 use crate::http::Connection;
@@ -25,39 +27,78 @@ const TURN: Duration = Duration::from_millis(200);
 /// Connections that look conversations up.
 const LOOKUPS: usize = 8;
 
+/// Addresses that one process may bind on loopback.
+const SOURCES_OF_PART: u32 = 256;
+
 pub(crate) fn run(args: &Idle, clock: &Clock) -> anyhow::Result<Report> {
     let counts = &args.connections;
     ensure!(
         counts.first().is_some_and(|first| *first > 0) && counts.is_sorted_by(|a, b| a < b),
         "--connections must grow"
     );
-    let most = *counts.last().expect("it is not empty");
-    let users = args.users.unwrap_or(most).min(most);
-    let needs = Needs {
-        users,
-        first_user: args.people.first_user,
-        frames: Some(Frames::of_texts(100, 100)),
+    let found = match &args.part {
+        Some(part) => {
+            let found = hold(args, Some(part), clock)?;
+            part.leave(&found)?;
+            found
+        }
+        None if args.processes > 1 => together(args)?,
+        None => hold(args, None, clock)?,
     };
-    let site = Site::set(&args.site, needs)?;
+    let mut report = report(&found);
+    report.parameter("processes", args.processes);
+    report.parameter("held, seconds", args.hold_s);
+    Ok(report)
+}
+
+/// What all processes found.
+fn together(args: &Idle) -> anyhow::Result<Found> {
+    let mut crew = Crew::start(args.processes)?;
+    // Each count is held until all have reached it, and until all have looked.
+    for _ in 0..2 * args.connections.len() + 2 {
+        crew.step()?;
+    }
+    let mut found = crew.end::<Found>()?.into_iter();
+    let first = found.next().context("there is no process")?;
+    Ok(found.fold(first, Found::with))
+}
+
+/// Opens this process' share of the sessions and looks at its server.
+fn hold(args: &Idle, part: Option<&Part>, clock: &Clock) -> anyhow::Result<Found> {
+    let share = |count: u32| part.map_or(count, |part| part.share(count));
+    let counts: Vec<u32> = args.connections.iter().map(|count| share(*count)).collect();
+    let most = *counts.last().expect("it is not empty");
+    let users = args.users.map_or(most, share).clamp(1, most.max(1));
+    let first_user = args.people.first_user + part.map_or(0, |part| i64::from(part.n * users));
+    let needs = Needs { users, first_user, frames: Some(Frames::of_texts(100, 100)) };
+    let mut site = Site::set(&args.site, needs)?;
+    site.target.first_source = part.map_or(0, |part| part.n * SOURCES_OF_PART);
     let pid = site.pid().context("the server's process must be known: --server-pid")?;
     let opener = Opener::new(most, args.connect_rate)?;
     let upgrades = upgrades(args, &site, users, most)?;
-    let swarm = site.swarm()?;
-    let dialect = site.dialect;
-    let mut idle = Sessions { dialect, swarm, answers: Vec::new(), faults: Faults::default() };
+    let mut idle = Sessions {
+        dialect: site.dialect,
+        swarm: site.swarm()?,
+        answers: Vec::new(),
+        faults: Faults::default(),
+        steps: part.map(|_| Steps::listen()),
+    };
     let mut points = vec![Point { count: 0, memory: Memory::read(pid)? }];
     let mut begun = 0;
-    for &count in counts {
+    for &count in &counts {
         let some = &upgrades[begun..count as usize];
-        let Sessions { swarm, answers, faults, .. } = &mut idle;
+        let Sessions { dialect, swarm, answers, faults, .. } = &mut idle;
         opener.open(swarm, &site.target, clock, some, |key, happening| {
-            answers.extend(on(dialect, faults, key, &happening).map(|answer| (key, answer)));
+            answers.extend(on(*dialect, faults, key, &happening).map(|answer| (key, answer)));
         })?;
         begun = count as usize;
+        idle.step()?;
         idle.rest(clock, Duration::from_secs(args.settle_s), "settling")?;
         points.push(Point { count, memory: Memory::read(pid)? });
+        idle.step()?;
     }
     let (pings, cpu, at) = (idle.swarm.pings(), procfs::cpu(pid)?, clock.now());
+    idle.step()?;
     idle.rest(clock, Duration::from_secs(args.hold_s), "holding")?;
     let held = Held {
         pings: idle.swarm.pings() - pings,
@@ -65,12 +106,13 @@ pub(crate) fn run(args: &Idle, clock: &Clock) -> anyhow::Result<Report> {
         took: clock.since(at),
         memory: Memory::read(pid)?,
     };
+    idle.step()?;
     if idle.swarm.open() != most as usize {
         let open = idle.swarm.open();
         idle.faults.add(format_args!("{open} of {most} sessions are open at the end"));
     }
     idle.swarm.close();
-    Ok(report(&points, &held, idle.faults))
+    Ok(Found { points, held, faults: idle.faults.told().to_vec() })
 }
 
 /// The sessions so far.
@@ -80,6 +122,8 @@ struct Sessions {
     /// What is to be sent.
     answers: Vec<(Key, &'static str)>,
     faults: Faults,
+    /// Where others have parts.
+    steps: Option<Steps>,
 }
 
 impl Sessions {
@@ -87,17 +131,33 @@ impl Sessions {
     fn rest(&mut self, clock: &Clock, time: Duration, what: &'static str) -> anyhow::Result<()> {
         let (start, bar) = (clock.now(), output::bar(time.as_secs(), what));
         while clock.now() < start + time {
-            for (key, answer) in self.answers.drain(..) {
-                self.swarm.send(key, answer);
-            }
-            self.swarm.wait((start + time).saturating_sub(clock.now()).min(TURN))?;
-            while let Some((key, happening)) = self.swarm.next() {
-                let answer = on(self.dialect, &mut self.faults, key, &happening);
-                self.answers.extend(answer.map(|answer| (key, answer)));
-            }
+            self.turn((start + time).saturating_sub(clock.now()).min(TURN))?;
             bar.set_position(clock.since(start).as_secs());
         }
         bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Answers pings until the other processes are as far.
+    fn step(&mut self) -> anyhow::Result<()> {
+        let Some(steps) = self.steps.take() else { return Ok(()) };
+        Steps::arrive();
+        while !steps.may_go_on()? {
+            self.turn(TURN)?;
+        }
+        self.steps = Some(steps);
+        Ok(())
+    }
+
+    fn turn(&mut self, wait: Duration) -> anyhow::Result<()> {
+        for (key, answer) in self.answers.drain(..) {
+            self.swarm.send(key, answer);
+        }
+        self.swarm.wait(wait)?;
+        while let Some((key, happening)) = self.swarm.next() {
+            let answer = on(self.dialect, &mut self.faults, key, &happening);
+            self.answers.extend(answer.map(|answer| (key, answer)));
+        }
         Ok(())
     }
 }
@@ -175,13 +235,41 @@ fn first_conversations(site: &Site, users: u32) -> anyhow::Result<HashMap<i64, i
     Ok(found.into_iter().collect())
 }
 
+/// What one process found, or several.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    points: Vec<Point>,
+    held: Held,
+    faults: Vec<String>,
+}
+
+impl Found {
+    /// That of two processes.
+    fn with(mut self, other: Self) -> Self {
+        for (point, more) in self.points.iter_mut().zip(other.points) {
+            point.count += more.count;
+            point.memory = point.memory.with(more.memory);
+        }
+        self.held = Held {
+            pings: self.held.pings + other.held.pings,
+            cpu: self.held.cpu + other.held.cpu,
+            took: self.held.took.max(other.held.took),
+            memory: self.held.memory.with(other.held.memory),
+        };
+        self.faults.extend(other.faults);
+        self
+    }
+}
+
 /// The server with so many sessions at rest.
+#[derive(Serialize, Deserialize)]
 struct Point {
     count: u32,
     memory: Memory,
 }
 
 /// What was spent while the last count was held.
+#[derive(Serialize, Deserialize)]
 struct Held {
     pings: u64,
     cpu: Duration,
@@ -189,7 +277,7 @@ struct Held {
     memory: Memory,
 }
 
-fn report(points: &[Point], held: &Held, faults: Faults) -> Report {
+fn report(Found { points, held, faults }: &Found) -> Report {
     let mut report = Report::new("idle");
     for Point { count, memory } in points {
         report.row(format!("at {count}: resident"), memory.rss, "bytes");
@@ -222,7 +310,7 @@ fn report(points: &[Point], held: &Held, faults: Faults) -> Report {
     }
     let grown = held.memory.rss as i64 - last.memory.rss as i64;
     report.row("resident, grown while held", grown, "bytes");
-    report.faults = faults;
+    report.faults.extend(faults);
     report
 }
 
@@ -248,23 +336,33 @@ mod tests {
         }
     }
 
-    fn resident(points: &[Point]) -> String {
-        let table = report(points, &held(), Faults::default()).table();
+    fn found(points: Vec<Point>) -> Found {
+        Found { points, held: held(), faults: Vec::new() }
+    }
+
+    fn resident(points: Vec<Point>) -> String {
+        let table = report(&found(points)).table();
         let line = table.lines().find(|line| line.starts_with("a session at rest: resident"));
         line.unwrap().split_ascii_whitespace().nth(5).unwrap().to_owned()
     }
 
     #[test]
     fn the_slope_leaves_the_start_out_where_it_can() {
-        assert_eq!(resident(&[point(0, 1_000), point(10, 4_000), point(20, 5_000)]), "100.0");
-        assert_eq!(resident(&[point(0, 1_000), point(10, 4_000)]), "300.0");
-        let table = report(
-            &[point(0, 1_000), point(10, 4_000), point(20, 5_000)],
-            &held(),
-            Faults::default(),
-        )
-        .table();
+        let three = || vec![point(0, 1_000), point(10, 4_000), point(20, 5_000)];
+        assert_eq!(resident(three()), "100.0");
+        assert_eq!(resident(vec![point(0, 1_000), point(10, 4_000)]), "300.0");
+        let table = report(&found(three())).table();
         assert!(table.contains("from the start on: resident"), "{table}");
         assert!((slope(10, 20, 5_000, 4_000) + 100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_processes_found_is_added_up() {
+        let both =
+            found(vec![point(0, 1), point(10, 4)]).with(found(vec![point(0, 2), point(9, 3)]));
+        let counts: Vec<_> = both.points.iter().map(|p| (p.count, p.memory.rss)).collect();
+        assert_eq!(counts, [(0, 3), (19, 7)]);
+        assert_eq!((both.held.pings, both.held.cpu), (8, Duration::from_micros(20)));
+        assert_eq!(both.held.took, Duration::from_secs(1));
     }
 }

@@ -205,9 +205,9 @@ fn report(args: &Args, talk: Talk) -> Report {
     report.row("layer", args.fleet.layer.name(), "");
     for (kind, name) in ["same node", "across nodes"].into_iter().enumerate() {
         report.row(format!("messages, {name}"), talk.delivery[kind].len(), "");
-        report.latency(&format!("echo, {name}"), &talk.echo[kind]);
-        report.latency(&format!("delivery, {name}"), &talk.delivery[kind]);
-        report.latency(&format!("delivery behind the echo, {name}"), &talk.behind[kind]);
+        report.latency(format!("echo, {name}"), &talk.echo[kind]);
+        report.latency(format!("delivery, {name}"), &talk.delivery[kind]);
+        report.latency(format!("delivery behind the echo, {name}"), &talk.behind[kind]);
     }
     for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
         let [same, across] = [0, 1].map(|kind| talk.delivery[kind].value_at_quantile(quantile));

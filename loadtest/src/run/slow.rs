@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     for (name, side) in ["all read", "some stopped"].into_iter().zip(sides) {
         report.row(format!("{name}: deliveries"), median(side.rates).unwrap_or_default(), "1/s");
         report.row(format!("{name}: p99, median"), median(side.p99).unwrap_or_default(), "us");
-        report.latency(&format!("{name}: delivery"), &side.delivery);
+        report.latency(format!("{name}: delivery"), &side.delivery);
     }
     report.row("p99, some stopped to all read, median", ratio.unwrap_or_default(), "");
     if let Some((before, after)) = slow_before.zip(slow_consumers(&site)) {

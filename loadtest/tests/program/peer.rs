@@ -67,12 +67,11 @@ fn serve(stream: TcpStream, room: &Room, wrong: Wrong) {
 fn frame(text: &str) -> Vec<u8> {
     let len = u16::try_from(text.len()).unwrap();
     let mut frame = vec![0x81];
-    match u8::try_from(len) {
-        Ok(short @ 0..=125) => frame.push(short),
-        _ => {
-            frame.push(126);
-            frame.extend(len.to_be_bytes());
-        }
+    if len <= 125 {
+        frame.push(len as u8);
+    } else {
+        frame.push(126);
+        frame.extend(len.to_be_bytes());
     }
     frame.extend(text.as_bytes());
     frame

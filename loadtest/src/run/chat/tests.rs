@@ -135,7 +135,9 @@ fn without_places_a_message_that_comes_twice_or_in_another_order_is_a_fault() {
         chat.sent = vec![sent(), sent()];
         (0..2).for_each(|session| chat.on_hello(session, Some(0)));
         for (session, numbers) in heard.into_iter().enumerate() {
-            numbers.iter().for_each(|n| hear(&mut chat, session, &text(*n)));
+            for n in numbers {
+                hear(&mut chat, session, &text(*n));
+            }
         }
         chat.check_heard();
         chat.faults.count()

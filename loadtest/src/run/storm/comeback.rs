@@ -161,7 +161,7 @@ impl Comeback {
         while let Some(Reverse((at, n))) = self.next.peek().copied() {
             let now = clock.now();
             if at > now {
-                return Ok((at - now).min(TURN));
+                return Ok(at.saturating_sub(now).min(TURN));
             }
             self.next.pop();
             self.tries += 1;
