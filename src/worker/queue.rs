@@ -69,7 +69,7 @@ pub fn bounded<T>(max: usize) -> (Sender<T>, Receiver<T>) {
 
 impl<T> Sender<T> {
     /// Queues `item`. Never waits but for the length of a push or a pop. Who sleeps is woken by [`Sender::ring`], or when
-    /// [`UNRUNG_MAX`] items have come since.
+    /// 16 items have come since.
     ///
     /// # Errors
     ///
