@@ -10,15 +10,25 @@ from accounts.models import User
 
 
 class AppwriteAuthMiddleware:
-    """Puts the user whom `?token=` proves into the scope. Nobody is believed for a bare `X-Appwrite-User-Id` header."""
+    """Puts the user whom a token proves into the scope: that of `?token=`, or the one that the REST API would take.
+
+    Nobody is believed for a bare `X-Appwrite-User-Id` header.
+    """
 
     def __init__(self, inner):
         self.inner = inner
 
     async def __call__(self, scope, receive, send):
-        query = parse_qs(scope["query_string"].decode())
-        user = await user_of(query.get("token", [""])[0])
+        user = await user_of(token_of(scope))
         return await self.inner({**scope, "user": user}, receive, send)
+
+
+def token_of(scope):
+    query = parse_qs(scope["query_string"].decode())
+    if "token" in query:
+        return query["token"][0]
+    header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+    return header.removeprefix("Bearer ")
 
 
 @database_sync_to_async

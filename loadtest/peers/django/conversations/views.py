@@ -1,4 +1,4 @@
-"""Opening a conversation, and what was said in it."""
+"""A user's conversations, opening one, and what was said in it."""
 
 from django.shortcuts import get_object_or_404
 from rest_framework.decorators import api_view
@@ -10,8 +10,11 @@ from conversations.models import Conversation, Message
 PAGE = 50
 
 
-@api_view(["POST"])
+@api_view(["GET", "POST"])
 def conversations(request):
+    if request.method == "GET":
+        own = Conversation.objects.filter(participants=request.user).order_by("-updated_at")
+        return Response([opened(conversation) for conversation in own])
     partner = get_object_or_404(User, id=request.data["participant_id"])
     shared = Conversation.objects.filter(participants=request.user)
     conversation = shared.filter(participants=partner).first()

@@ -17,6 +17,7 @@ INSTALLED_APPS = [
     "accounts",
     "conversations",
 ]
+MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
 AUTH_USER_MODEL = "accounts.User"
 USE_TZ = True
 LOGGING_CONFIG = None
