@@ -159,7 +159,8 @@ fn a_message_that_is_dropped_doubled_or_changed_fails_the_run() {
         let args = ["--dialect", "plain", "--url", &*url, "--duration-s", "1"];
         let rooms = ["--conversations", "1", "--sessions", "3", "--publishers", "1"];
         let output = run("fanout", &[&args[..], &rooms].concat());
-        let told = String::from_utf8_lossy(&output.stdout);
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
         assert_eq!(output.status.code(), Some(i32::from(!is_ok)), "{told}");
     }
 }

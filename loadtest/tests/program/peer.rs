@@ -37,8 +37,13 @@ pub(crate) fn peer(wrong: Wrong) -> SocketAddr {
 fn serve(stream: TcpStream, room: &Room, wrong: Wrong) {
     stream.set_nodelay(true).unwrap();
     let kept = stream.try_clone().unwrap();
-    let Ok(mut socket) = tungstenite::accept(stream) else { return };
-    room.lock().unwrap().0.push(kept);
+    let mut socket = {
+        // Whoever is told to be in the room is: nobody is heard before.
+        let mut room = room.lock().unwrap();
+        let Ok(socket) = tungstenite::accept(stream) else { return };
+        room.0.push(kept);
+        socket
+    };
     while let Ok(message) = socket.read() {
         let Ok(text) = message.into_text() else { return };
         if text.is_empty() {
