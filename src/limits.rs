@@ -114,7 +114,7 @@ pub const BUS_HELD_MAX: usize = 64;
 /// Stretches of one conversation that were given up and are remembered.
 pub const BUS_SKIPPED_MAX: usize = 8;
 /// How long messages wait for the store to say what is missing before them.
-pub const BUS_REPAIR_MS: u64 = 1_000;
+pub const BUS_REPAIR_MS: u64 = 5_000;
 /// How far back the store is asked for what is missing.
 pub const BUS_HOLE_MS: i64 = 60_000;
 /// Conversations of which it is remembered how far they went out to a group here.
