@@ -1,6 +1,6 @@
 //! Laying a peer's files into the cache, and making a server of them there, once.
 
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use super::recipe::{Recipe, Tool};
 
 /// The file that says of which files the server was made.
 const STAMP: &str = ".made";
+/// The file that is locked meanwhile.
+const LOCK: &str = ".lock";
 /// Lines of what a tool said that are told where it fails.
 const LINES_MAX: usize = 20;
 
@@ -38,6 +40,11 @@ pub(crate) fn install(
     bar: &ProgressBar,
 ) -> anyhow::Result<Installed> {
     let folder = cache.join(recipe.name);
+    // Two that make the same peer at once would take its packages from under each other: the second one waits for the first, and
+    // finds it made. The system lets go of the lock of one that was killed.
+    let lock = fs::create_dir_all(&folder).and_then(|()| File::create(folder.join(LOCK)));
+    let lock = lock.with_context(|| format!("cannot write into {}", folder.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", folder.display()))?;
     lay(recipe, &folder).with_context(|| format!("cannot write into {}", folder.display()))?;
     let folder = folder.canonicalize().context("the cache is gone")?;
     let (stamp, made_of) = (folder.join(STAMP), fingerprint(recipe));
