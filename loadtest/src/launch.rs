@@ -164,15 +164,24 @@ pub(crate) fn add_users(
     first.with_context(|| format!("`fortifun user add` said {added:?}"))
 }
 
-/// The server's program: the one that was named, or that beside this one.
+/// The server's program: the one that was named, or that of the environment's FORTIFUN_BIN, or that beside this one.
+///
+/// # Errors
+///
+/// It is not there; the error names its path.
 pub(crate) fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let path = match named {
-        Some(path) => path.to_owned(),
-        None => {
+    let path = match (named, std::env::var_os("FORTIFUN_BIN")) {
+        (Some(path), _) => path.to_owned(),
+        (None, Some(path)) => path.into(),
+        (None, None) => {
             std::env::current_exe().context("where is this program?")?.with_file_name("fortifun")
         }
     };
-    ensure!(path.is_file(), "{} is not there: build it, or name it by --server", path.display());
+    ensure!(
+        path.is_file(),
+        "{} is not there: build it, or name it by --server or FORTIFUN_BIN",
+        path.display()
+    );
     // So that a name without a folder is not looked for in PATH.
     path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
 }

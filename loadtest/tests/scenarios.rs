@@ -15,9 +15,11 @@ use fortifun_fixtures::Postgres;
 use peer::{Wrong, peer};
 use server::server;
 
+/// A run whose environment names a server: who says where it is otherwise is heard.
 fn run(name: &str, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fortifun-loadtest"));
-    command.args(["--json", name, "--smoke"]).args(args).output().unwrap()
+    command.args(["--json", name, "--smoke"]).args(args);
+    command.env("FORTIFUN_BIN", "/of/the/environment").output().unwrap()
 }
 
 /// The figures of a run that succeeded.

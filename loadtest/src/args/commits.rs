@@ -7,7 +7,7 @@ use clap::Args as Group;
 /// Where messages are committed, by whom, and for how long.
 #[derive(Group)]
 pub(crate) struct Commits {
-    /// The program `fortifun`; without it, the one beside this program.
+    /// The program `fortifun`; without it, FORTIFUN_BIN, or the one beside this program.
     #[arg(long)]
     pub(crate) server: Option<PathBuf>,
     /// A database to be migrated and written to, which nothing else uses: `postgres://…` without TLS. Without it, a private

@@ -73,8 +73,8 @@ pub(crate) struct Compare {
     /// The core of the clients.
     #[arg(long)]
     pub(crate) client_core: Option<u16>,
-    /// The program `fortifun`; without it, the one beside this program.
-    #[arg(long, env = "FORTIFUN_BIN", value_name = "PATH")]
+    /// The program `fortifun`; without it, FORTIFUN_BIN, or the one beside this program.
+    #[arg(long, value_name = "PATH")]
     pub(crate) server: Option<PathBuf>,
     /// The database of fortifun, as the scenario takes it; without it `postgres` for `chat` and `storm`, a SQLite file for the
     /// others.

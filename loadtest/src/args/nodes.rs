@@ -34,7 +34,7 @@ impl Layer {
 #[derive(Group)]
 pub(crate) struct Fleet {
     /// The program `fortifun`; without it, FORTIFUN_BIN, or the one beside this program.
-    #[arg(long, env = "FORTIFUN_BIN")]
+    #[arg(long)]
     pub(crate) server: Option<PathBuf>,
     /// What carries events from node to node.
     #[arg(long, value_enum, default_value = "redis-pubsub")]

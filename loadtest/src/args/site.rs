@@ -19,7 +19,7 @@ pub(crate) struct Site {
     pub(crate) server_pid: Option<u32>,
     /// The program that is started: `fortifun`, or a peer that listens where HOST and PORT say. Without it, FORTIFUN_BIN, or the
     /// `fortifun` beside this program.
-    #[arg(long, env = "FORTIFUN_BIN", conflicts_with = "url")]
+    #[arg(long, conflicts_with = "url")]
     pub(crate) server: Option<PathBuf>,
     /// The database of the started server, which nothing else uses: `postgres://…`, `sqlite:///…`, `memory:`, or `postgres` for a
     /// private one that is started too. Without it, a SQLite file that goes with the run.
