@@ -184,6 +184,7 @@ fn crowd() -> (Shard<BenchIo>, Arc<dyn ChannelLayer>) {
             answer: Box::new(move |answered| {
                 inbox.push(Note::Answered(Box::new(answered)));
             }),
+            ring: Box::new(|| {}),
             report: Box::new(|_| {}),
             clock: Box::new(|| NOW),
             pause: Box::new(|_| {}),

@@ -50,7 +50,8 @@ pub enum Payload {
 
 /// Carries deliveries. Shared by all threads; never blocks on a network.
 pub trait ChannelLayer: Send + Sync {
-    /// Hands `delivery` to every shard that has sessions in its group, in the order of the calls of one thread.
+    /// Hands `delivery` to every shard that has sessions in its group, in the order of the calls of one thread. Shards that sleep
+    /// hear of it when the caller rings their inboxes, which it does before it sleeps.
     ///
     /// `patient` says that the caller may wait for a full inbox (a worker may, a shard may not): an impatient delivery to a
     /// full inbox is dropped and counted.
@@ -68,8 +69,11 @@ pub trait ChannelLayer: Send + Sync {
 
 /// Where a shard takes deliveries: its inbox.
 pub trait Sink: Send + Sync {
-    /// Queues `delivery`; see [`ChannelLayer::publish`] for `patient`.
+    /// Queues `delivery`; see [`ChannelLayer::publish`] for `patient`. A shard that sleeps may not hear of it before a ring.
     fn accept(&self, delivery: Arc<Delivery>, patient: bool);
+
+    /// Wakes the shard for what was queued.
+    fn ring(&self);
 }
 
 /// What a bus asks of the store, to find what it missed. Called on the bus' own thread, and may block.

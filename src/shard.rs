@@ -109,6 +109,7 @@ impl<I: Io> Shard<I> {
         if let Err(error) = self.io.poll(Some(timeout), &mut self.ready) {
             panic!("the system refuses to poll: {error}");
         }
+        self.notes.awake();
         let now = self.io.now();
         self.core.now = now;
         self.core.random = self.io.random();
@@ -118,11 +119,12 @@ impl<I: Io> Shard<I> {
         self.serve_ready();
         self.fire_timers();
         self.advance_drain();
-        // Before what is slow: the workers begin while this thread writes to its sockets.
-        self.core.node.queues.ring();
+        // Before what is slow: others begin while this thread writes to its sockets.
+        self.core.ring();
         self.flush();
         self.free();
-        self.core.node.queues.ring();
+        self.core.ring();
+        self.notes.doze();
         let busy = self.io.now().wall.0.saturating_sub(now.wall.0).max(0);
         self.core.meters.turn(busy as u64);
         let is_done = self.is_done();
@@ -204,7 +206,6 @@ impl<I: Io> Shard<I> {
     // Notes.
 
     fn take_notes(&mut self) {
-        self.notes.begin();
         for _ in 0..NOTES_PER_TURN_MAX {
             let Some(note) = self.notes.take() else { break };
             self.mend();

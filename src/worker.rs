@@ -158,6 +158,8 @@ pub struct Surroundings {
     pub encoder: Encoder,
     /// Where answers go.
     pub answer: Box<dyn FnMut(Answered) + Send>,
+    /// Called when all of a batch is published and answered: shards that sleep are to hear of it.
+    pub ring: Box<dyn FnMut() + Send>,
     /// Told of the store's condition: `None` when it works.
     pub report: Report,
     /// Both clocks.
@@ -254,6 +256,7 @@ impl Worker {
             _ => (self.around.report)(None),
         }
         self.answer((job.from, job.ticket), outcome, None);
+        (self.around.ring)();
     }
 
     fn gather(&mut self, job: Job) {
@@ -343,6 +346,7 @@ impl Worker {
             let echo = outcome.as_ref().ok().and_then(|reply| self.publish(reply, asker.0, now));
             self.answer(asker, outcome, echo);
         }
+        (self.around.ring)();
     }
 
     fn publish(

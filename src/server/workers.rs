@@ -52,15 +52,16 @@ pub(super) fn start(
 }
 
 fn surroundings(links: &Links, metrics: &Registry) -> Surroundings {
-    let inboxes = links.inboxes.clone();
+    let (inboxes, rung) = (links.inboxes.clone(), links.inboxes.clone());
     let clock = links.clock;
     Surroundings {
         channel: Arc::clone(&links.channel),
         encoder: links.encoder.clone(),
         answer: Box::new(move |answered| {
             let shard = usize::from(answered.to.shard.0);
-            inboxes[shard].push_patiently(Note::Answered(Box::new(answered)));
+            inboxes[shard].queue(Note::Answered(Box::new(answered)), true);
         }),
+        ring: Box::new(move || rung.iter().for_each(Inbox::ring)),
         report: links.condition.report(move || clock.now().mono),
         clock: Box::new(move || clock.now()),
         pause: Box::new(pause),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::groups::Groups;
-use super::inbox::Note;
+use super::inbox::{Inbox, Note};
 use super::lease::Lease;
 use super::meters::Meters;
 use super::node::Node;
@@ -52,6 +52,8 @@ pub struct Core {
     pub doomed: Vec<ConnKey>,
     /// Requests that found a write queue full.
     pub stalled: Stalled,
+    /// True exactly when something was published since shards were last woken for it.
+    has_published: bool,
     /// Users whose presence is told soon.
     pub(super) presence: VecDeque<UserId>,
     /// When.
@@ -86,6 +88,7 @@ impl Core {
             hungry: VecDeque::new(),
             doomed: Vec::new(),
             stalled: Stalled::default(),
+            has_published: false,
             presence: VecDeque::new(),
             presence_at: Mono(0),
             unkept: Vec::new(),
@@ -130,12 +133,23 @@ impl Core {
                 }
                 Effect::Close { code, reason } => self.close(key, line, code, reason),
                 Effect::Store { request, then } => self.ask(key, line, request, then),
-                Effect::Publish(delivery) => self.node.channel.publish(delivery, false),
+                Effect::Publish(delivery) => {
+                    self.node.channel.publish(delivery, false);
+                    self.has_published = true;
+                }
                 Effect::Join(group) => self.join(group, key),
                 Effect::Leave(group) => self.leave(group, key),
             }
         }
         self.effects = effects;
+    }
+
+    /// Wakes workers and shards for what was asked and published since the last call.
+    pub fn ring(&mut self) {
+        self.node.queues.ring();
+        if std::mem::take(&mut self.has_published) {
+            self.node.inboxes.iter().for_each(Inbox::ring);
+        }
     }
 
     /// Queues a frame for a session.

@@ -1,7 +1,11 @@
 //! A shard's inbox: many senders, one receiver, one wake-up for many notes.
+//!
+//! A wake-up costs more than most notes do, and on few cores it takes the core from the thread that sends them. So a sender
+//! [queues](Inbox::queue) what a batch brings and [rings](Inbox::ring) once; and a shard that does not sleep is not woken: it looks before
+//! it sleeps.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
@@ -14,6 +18,9 @@ use crate::limits::{INBOX_NOTES_MAX, INBOX_PATIENCE_MS, LOST_MAX};
 use crate::metrics::{Block, Counter};
 use crate::model::{Group, close};
 use crate::worker::{Answered, Ticket};
+
+/// Notes that may be queued before the shard is woken without a ring, so that it begins while a long batch is still published.
+pub const UNRUNG_MAX: usize = 64;
 
 /// What another thread tells a shard.
 #[derive(Debug)]
@@ -61,6 +68,8 @@ pub struct Notes {
 struct Shared {
     sender: Sender<Note>,
     latch: Latch,
+    /// Notes queued since the last ring, by anybody.
+    unrung: AtomicUsize,
     wake: Box<dyn Wake>,
     lost: Mutex<Lost>,
     /// True exactly when something was lost since the last look.
@@ -94,6 +103,7 @@ pub fn inbox_of(bound: usize, wake: Box<dyn Wake>, metrics: Arc<Block>) -> (Inbo
     let shared = Arc::new(Shared {
         sender,
         latch: Latch::new(),
+        unrung: AtomicUsize::new(0),
         wake,
         lost: Mutex::default(),
         has_lost: AtomicBool::new(false),
@@ -103,43 +113,44 @@ pub fn inbox_of(bound: usize, wake: Box<dyn Wake>, metrics: Arc<Block>) -> (Inbo
 }
 
 impl Inbox {
-    /// Pushes a note; a full inbox makes the caller wait, [`INBOX_PATIENCE_MS`] at most. False when the note was dropped.
-    pub fn push_patiently(&self, note: Note) -> bool {
-        let note = match self.shared.sender.try_send(note) {
-            Ok(()) => {
-                self.wake();
-                return true;
-            }
-            Err(TrySendError::Full(note)) => note,
-            Err(TrySendError::Disconnected(_)) => return false,
-        };
-        self.wake();
-        match self.shared.sender.send_timeout(note, Duration::from_millis(INBOX_PATIENCE_MS)) {
-            Ok(()) => {
-                self.wake();
-                true
-            }
-            Err(SendTimeoutError::Disconnected(_)) => false,
-            Err(SendTimeoutError::Timeout(note)) => {
-                self.lose(&note);
-                false
-            }
-        }
-    }
-
-    /// Pushes a note unless the inbox is full. False when the note was dropped.
-    pub fn push(&self, note: Note) -> bool {
+    /// Queues a note, of which a shard that sleeps hears by [`Inbox::ring`], or when [`UNRUNG_MAX`] have come since. A full inbox
+    /// makes a `patient` caller wait, [`INBOX_PATIENCE_MS`] at most. False when the note was dropped.
+    pub fn queue(&self, note: Note, patient: bool) -> bool {
         match self.shared.sender.try_send(note) {
             Ok(()) => {
-                self.wake();
+                self.queued();
                 true
             }
+            Err(TrySendError::Full(note)) if patient => self.wait_for_room(note),
             Err(TrySendError::Full(note)) => {
                 self.lose(&note);
                 false
             }
             Err(TrySendError::Disconnected(_)) => false,
         }
+    }
+
+    /// Wakes the shard, where it sleeps, for what was queued since the last ring, by anybody: to be called before the caller
+    /// sleeps. Costs a load where nothing was.
+    pub fn ring(&self) {
+        let unrung = &self.shared.unrung;
+        if unrung.load(Ordering::Relaxed) > 0 && unrung.swap(0, Ordering::AcqRel) > 0 {
+            self.wake();
+        }
+    }
+
+    /// Pushes a note unless the inbox is full, and rings. False when the note was dropped.
+    pub fn push(&self, note: Note) -> bool {
+        let is_queued = self.queue(note, false);
+        self.ring();
+        is_queued
+    }
+
+    /// The same; a full inbox makes the caller wait, [`INBOX_PATIENCE_MS`] at most.
+    pub fn push_patiently(&self, note: Note) -> bool {
+        let is_queued = self.queue(note, true);
+        self.ring();
+        is_queued
     }
 
     /// Notes that wait.
@@ -150,6 +161,28 @@ impl Inbox {
     /// True exactly when no note waits.
     pub fn is_empty(&self) -> bool {
         self.shared.sender.is_empty()
+    }
+
+    fn wait_for_room(&self, note: Note) -> bool {
+        // Else nobody would make room.
+        self.wake();
+        match self.shared.sender.send_timeout(note, Duration::from_millis(INBOX_PATIENCE_MS)) {
+            Ok(()) => {
+                self.queued();
+                true
+            }
+            Err(SendTimeoutError::Disconnected(_)) => false,
+            Err(SendTimeoutError::Timeout(note)) => {
+                self.lose(&note);
+                false
+            }
+        }
+    }
+
+    fn queued(&self) {
+        if self.shared.unrung.fetch_add(1, Ordering::Release) + 1 >= UNRUNG_MAX {
+            self.ring();
+        }
     }
 
     fn wake(&self) {
@@ -172,17 +205,23 @@ impl Inbox {
 
 impl Sink for Inbox {
     fn accept(&self, delivery: Arc<Delivery>, patient: bool) {
-        if patient {
-            self.push_patiently(Note::Delivery(delivery));
-        } else {
-            self.push(Note::Delivery(delivery));
-        }
+        self.queue(Note::Delivery(delivery), patient);
+    }
+
+    fn ring(&self) {
+        Self::ring(self);
     }
 }
 
 impl Notes {
-    /// Says that what follows is a take: senders wake again from here on.
-    pub fn begin(&self) {
+    /// The shard is awake: it looks at the notes before it sleeps, and need not be woken until then.
+    pub fn awake(&self) {
+        self.shared.latch.arm();
+    }
+
+    /// The shard is about to sleep: senders wake it from here on. Whether it may is to be asked after this, by
+    /// [`Notes::has_more`].
+    pub fn doze(&self) {
         self.shared.latch.disarm();
     }
 
@@ -268,10 +307,57 @@ mod tests {
             assert!(inbox.push(silence(id)));
         }
         assert_eq!(bell.0.load(Ordering::SeqCst), 1);
-        notes.begin();
+        notes.doze();
         assert!(inbox.push(silence(6)));
         assert_eq!(bell.0.load(Ordering::SeqCst), 2);
         assert_eq!(std::iter::from_fn(|| notes.take()).count(), 6);
+    }
+
+    #[test]
+    fn a_queued_note_rings_when_it_is_told_to_or_when_many_are_queued() {
+        let bell = Bell::default();
+        let (inbox, notes) = inbox_of(256, Box::new(bell.clone()), Registry::new().block());
+        let rings = || bell.0.load(Ordering::SeqCst);
+        inbox.ring();
+        assert!(inbox.queue(silence(1), true) && inbox.queue(silence(2), false));
+        assert_eq!(rings(), 0);
+        inbox.ring();
+        inbox.ring();
+        assert_eq!(rings(), 1);
+        notes.doze();
+        for id in 0..UNRUNG_MAX as i64 {
+            assert_eq!(rings(), 1);
+            assert!(inbox.queue(silence(id), true));
+        }
+        assert_eq!(rings(), 2);
+    }
+
+    #[test]
+    fn a_shard_that_is_awake_is_not_rung() {
+        let bell = Bell::default();
+        let (inbox, notes) = inbox_of(8, Box::new(bell.clone()), Registry::new().block());
+        notes.awake();
+        assert!(inbox.push(silence(1)) && notes.has_more());
+        assert_eq!(bell.0.load(Ordering::SeqCst), 0);
+        notes.doze();
+        assert!(notes.has_more(), "it looks before it sleeps");
+        assert!(inbox.push(silence(2)));
+        assert_eq!(bell.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn who_waits_for_room_has_rung() {
+        let bell = Bell::default();
+        let (inbox, notes) = inbox_of(1, Box::new(bell.clone()), Registry::new().block());
+        assert!(inbox.queue(silence(1), true));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| inbox.queue(silence(2), true));
+            while bell.0.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            assert!(notes.take().is_some());
+            assert!(waiting.join().unwrap());
+        });
     }
 
     #[test]

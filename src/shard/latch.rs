@@ -1,8 +1,8 @@
-//! One bit that says "a wake-up is on its way", so that many pushes cost one.
+//! One bit that says "it is awake, or a wake-up is on its way", so that many pushes cost one, and none while the receiver works.
 //!
 //! The order is what makes it right, and `tests/loom` tries every interleaving of it: a sender pushes, then calls
-//! [`Latch::arm`], and wakes the receiver when that says so; the receiver calls [`Latch::disarm`] before it takes. A push that
-//! the receiver's take misses was made after the disarm, so its sender finds the latch open and wakes.
+//! [`Latch::arm`], and wakes the receiver when that says so; the receiver calls [`Latch::disarm`] before it looks whether it may
+//! sleep. A push that this look misses was made after the disarm, so its sender finds the latch open and wakes.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -28,13 +28,13 @@ impl Latch {
         Self { armed: AtomicBool::new(false) }
     }
 
-    /// Called after a push. True exactly when the caller must wake the receiver.
+    /// Called after a push: true exactly when the caller must wake the receiver. Called by the receiver, too, once it is awake.
     pub fn arm(&self) -> bool {
         // A plain load first: while a wake-up is under way, senders share the line instead of fighting for it.
         !self.armed.load(Ordering::SeqCst) && !self.armed.swap(true, Ordering::SeqCst)
     }
 
-    /// Called by the receiver before it takes.
+    /// Called by the receiver before it looks whether it may sleep.
     pub fn disarm(&self) {
         self.armed.swap(false, Ordering::SeqCst);
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_push_after_a_take_wakes() {
+    fn only_the_first_push_wakes_who_sleeps() {
         let latch = Latch::new();
         assert!(latch.arm());
         assert!(!latch.arm());

@@ -85,6 +85,7 @@ impl Worker {
                 for reply in found.iter().flatten() {
                     self.publish(reply, None, now);
                 }
+                (self.around.ring)();
                 Ok(())
             }
             Err(error) => {
@@ -155,6 +156,7 @@ impl Worker {
             delivery.committed_at = Some(now);
             self.around.channel.publish(delivery, true);
         }
+        (self.around.ring)();
     }
 
     fn count(&self, outcome: Settlement, times: usize) {

@@ -212,6 +212,7 @@ fn around(log: &Log, metrics: Arc<Block>) -> Surroundings {
             let echo = if answered.echo.is_some() { " with echo" } else { "" };
             say(&answers, format!("answer {} {outcome}{echo}", answered.to.key.index));
         }),
+        ring: Box::new(|| {}),
         report: Box::new(move |error| {
             if let Some(error) = error {
                 say(&reports, format!("report {}", error.kind));

@@ -97,8 +97,12 @@ impl Sink for Port {
         if patient {
             self.posts.lock().expect("no panic holds it").say(self.shard, Note::Delivery(delivery));
         } else {
-            self.inbox.push(Note::Delivery(delivery));
+            self.inbox.queue(Note::Delivery(delivery), false);
         }
+    }
+
+    fn ring(&self) {
+        self.inbox.ring();
     }
 }
 
@@ -106,7 +110,7 @@ impl Posts {
     fn say(&mut self, shard: usize, note: Note) {
         let waiting = &mut self.waiting[self.current];
         if waiting.is_empty() && self.inboxes[shard].len() < self.bound {
-            self.inboxes[shard].push(note);
+            self.inboxes[shard].queue(note, false);
         } else {
             if waiting.is_empty() {
                 self.since[self.current] = self.clock.ms();
@@ -275,6 +279,13 @@ impl Server {
                             let shard = usize::from(answered.to.shard.0);
                             let note = Note::Answered(Box::new(answered));
                             posts.lock().expect("no panic holds it").say(shard, note);
+                        })
+                    },
+                    ring: {
+                        let posts = Arc::clone(&posts);
+                        Box::new(move || {
+                            let posts = posts.lock().expect("no panic holds it");
+                            posts.inboxes.iter().for_each(Inbox::ring);
                         })
                     },
                     report: Box::new(|_| {}),

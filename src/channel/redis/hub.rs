@@ -176,7 +176,7 @@ impl Hub {
         is_own
     }
 
-    /// A message came by `address`: its sessions here get it.
+    /// A message came by `address`: its sessions here get it. Shards that sleep hear of it by [`Hub::wake`].
     pub fn receive(&self, address: Address, fields: Fields) {
         if address == Address::Nodes
             && let Some((node, since)) = read_gap(&fields)
@@ -299,6 +299,7 @@ impl Hub {
             }
         };
         let given_up = self.sequence.expire(now, is_unsure, out, ask);
+        self.wake();
         self.metrics.add(Counter::BusTurns(BusTurn::Hole), given_up);
         self.sequence.next_due()
     }
@@ -430,6 +431,11 @@ impl Hub {
             }
         };
         self.metrics.add(Counter::BusTurns(turn), 1);
+    }
+
+    /// Wakes the shards for what was handed out; whoever publishes for a worker or a shard does it elsewhere.
+    pub fn wake(&self) {
+        self.shards.iter().for_each(|shard| shard.ring());
     }
 
     pub(super) fn hand_out(&self, shards: Shards, item: Item) {

@@ -134,6 +134,7 @@ pub(super) fn run(hub: &Hub, notes: &Receiver<Note>, ledger: Box<dyn Ledger>) {
         }
         notes.try_iter().take(BUS_NOTES_MAX).for_each(|note| tend.take(note));
         tend.step();
+        hub.wake();
     }
 }
 

@@ -53,6 +53,8 @@ impl Sink for Shard {
     fn accept(&self, delivery: Arc<Delivery>, _patient: bool) {
         self.0.lock().push(delivery);
     }
+
+    fn ring(&self) {}
 }
 
 pub(super) fn settings() -> Settings {

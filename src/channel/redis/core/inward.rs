@@ -73,6 +73,7 @@ impl Inward {
             for message in &popped.messages {
                 self.receive(message, now.wall);
             }
+            core.hub.wake();
             self.on_read(depth, now);
         }
         Ok(())

@@ -275,6 +275,7 @@ impl Listening<'_> {
             Ok(opened) => hub.receive(address, opened.fields),
             Err(flaw) => hub.flawed(&flaw),
         }
+        hub.wake();
     }
 
     fn take_changes(&mut self) {
