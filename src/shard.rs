@@ -55,6 +55,8 @@ pub struct Shard<I: Io> {
     buffer: Box<[u8]>,
     ready: Vec<Ready>,
     fired: Vec<u32>,
+    /// Connections that are just flushed; kept for its room.
+    flushing: Vec<ConnKey>,
     accepting: Accepting,
     /// True exactly when descriptors ran out, and clients may still wait because of it; said in the log when it changes.
     is_exhausted: bool,
@@ -76,6 +78,10 @@ enum Accepting {
     Never,
 }
 
+/// Ready connections that are read from before those with an answer are written to: what a read has brought into the caches is still
+/// there for the write.
+const SERVED_AT_ONCE: usize = 32;
+
 /// How often a shard looks after what no event reminds it of.
 const HOUSEKEEPING_MS: u64 = 1_000;
 
@@ -91,6 +97,7 @@ impl<I: Io> Shard<I> {
             buffer: vec![0; RECV_BUFFER_BYTES].into_boxed_slice(),
             ready: Vec::new(),
             fired: Vec::new(),
+            flushing: Vec::new(),
             accepting: Accepting::Idle,
             is_exhausted: false,
             drain: None,
@@ -271,19 +278,27 @@ impl<I: Io> Shard<I> {
         if self.accepting == Accepting::Hungry || ready.contains(&Ready::Listener) {
             self.accept();
         }
-        for event in ready.drain(..) {
-            let Ready::Conn { key, readable, ended, writable } = event else { continue };
-            self.with(key, |core, io, slot, buffer| {
-                slot.line.flags.ended |= ended;
-                if writable && !slot.line.conn.outbound().is_empty() {
-                    core.mark_dirty(key, &mut slot.line);
-                }
-                if readable {
-                    read(core, io, key, slot, buffer);
-                }
-            });
+        // Connections that were dirty before may become so again; they are flushed once, in the end.
+        let kept = self.core.dirty.len();
+        for events in ready.chunks(SERVED_AT_ONCE) {
+            events.iter().for_each(|event| self.serve(event));
+            self.flush_from(kept);
         }
+        ready.clear();
         self.ready = ready;
+    }
+
+    fn serve(&mut self, event: &Ready) {
+        let &Ready::Conn { key, readable, ended, writable } = event else { return };
+        self.with(key, |core, io, slot, buffer| {
+            slot.line.flags.ended |= ended;
+            if writable && !slot.line.conn.outbound().is_empty() {
+                core.mark_dirty(key, &mut slot.line);
+            }
+            if readable {
+                read(core, io, key, slot, buffer);
+            }
+        });
     }
 
     // Time.
@@ -327,7 +342,16 @@ impl<I: Io> Shard<I> {
 
     /// One `writev` for each dirty connection: everything that came together for it in this turn leaves together.
     fn flush(&mut self) {
-        let mut dirty = std::mem::take(&mut self.core.dirty);
+        self.flush_from(0);
+    }
+
+    /// The same for those that became dirty after the first `kept`.
+    fn flush_from(&mut self, kept: usize) {
+        if self.core.dirty.len() == kept {
+            return;
+        }
+        let mut dirty = std::mem::take(&mut self.flushing);
+        dirty.extend(self.core.dirty.drain(kept..));
         for key in dirty.drain(..) {
             self.with(key, |core, io, slot, buffer| {
                 slot.line.flags.dirty = false;
@@ -342,10 +366,8 @@ impl<I: Io> Shard<I> {
                 }
             });
         }
-        // What became dirty meanwhile is flushed in the next turn, which does not wait.
-        if self.core.dirty.is_empty() {
-            self.core.dirty = dirty;
-        }
+        // What became dirty meanwhile is flushed later in this turn, or in the next one, which does not wait.
+        self.flushing = dirty;
     }
 
     fn free(&mut self) {

@@ -4,7 +4,6 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 
 use super::io::{AcceptError, Io};
-use super::pump::read;
 use super::slot::{Line, Slot};
 use super::{Accepting, Shard};
 use crate::auth::addresses::Over;
@@ -81,14 +80,12 @@ impl<I: Io> Shard<I> {
             line.flags.too_fast = too_fast;
             Slot { socket, line }
         });
-        self.with(key, |core, io, slot, buffer| {
+        // What the client sent with its connect is there already, and the poll tells of it: a look now would be one more for everybody.
+        self.with(key, |core, _, slot, _| {
             if let Err(error) = result {
                 core.meters.accept_failed();
                 tracing::debug!(%error, "register failed");
                 slot.line.conn.on_lost();
-            } else {
-                // What the client sent with its connect is there already.
-                read(core, io, key, slot, buffer);
             }
         });
     }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::core::Core;
 use crate::ids::{ConnKey, ConnRef, UserId};
 use crate::limits::{DECIDE_MS, LEASE_RENEW_MS, LEASE_RETRY_MS, PRESENCE_AGAIN_MAX};
-use crate::store::{Outcome, Reply, Request};
+use crate::store::{Failure, Outcome, Reply, Request, StoreErrorKind};
 use crate::time::Mono;
 use crate::worker::{Job, Ticket};
 
@@ -43,8 +43,13 @@ impl Core {
     /// The store has answered.
     pub(super) fn on_lease(&mut self, outcome: &Outcome) {
         let now = self.now.mono;
-        let Ok(Reply::Lease { was_held, has_more, .. }) = outcome else {
-            return self.lease.on_failed(now);
+        let (was_held, has_more) = match outcome {
+            Ok(Reply::Lease { was_held, has_more, .. }) => (was_held, has_more),
+            // It may be held since then, and the next answer would not say that it was not before.
+            Err(Failure::Store(error)) if error.kind == StoreErrorKind::Unknown => {
+                return self.on_lease_lost();
+            }
+            _ => return self.lease.on_failed(now),
         };
         self.lease.on_renewed(*was_held, renew_ms(self.node.lease_s), now);
         if !was_held {

@@ -78,6 +78,8 @@ pub(crate) struct Link {
     pub(crate) typing: BTreeMap<(i64, i64), u64>,
     expires_us: i64,
     opened_at: u64,
+    /// When it last asked something with a `ref`.
+    asked_at: u64,
     /// What it sent may be read as anything, so nothing is owed to it.
     pub(crate) has_raved: bool,
 }
@@ -242,6 +244,7 @@ impl Device {
             since: streams.iter().filter(|(_, s)| s.is_resuming()).map(|(id, _)| *id).collect(),
             streams,
             asked: BTreeMap::new(),
+            asked_at: 0,
             said: BTreeMap::new(),
             typing: BTreeMap::new(),
             expires_us,

@@ -201,6 +201,7 @@ impl Device {
         fields["ref"] = reference.clone().into();
         let link = self.link.as_mut().expect("only an open device acts");
         link.asked.insert(reference, asked);
+        link.asked_at = scene.ms();
         scene.say(|| format!("device {} ({}) says {fields}", self.name, self.user));
         let bytes = text(&fields.to_string(), &mut self.rng);
         self.transmit(&bytes, scene);
