@@ -31,6 +31,10 @@ fuzz CASES="100000":
 bench *ARGS:
     cargo bench {{ARGS}}
 
+# Count instructions, and hold them to benches/instructions.toml; UPDATE_COUNTS=1 writes it.
+count:
+    cargo counts
+
 # Real clients against a server that runs: `just load chat --help`.
 load *ARGS:
     cargo run --release --package fortifun-loadtest -- {{ARGS}}

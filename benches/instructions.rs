@@ -4,7 +4,8 @@
 //! is meant, `UPDATE_COUNTS=1` before the same command writes the table anew. Counts are of one compiler and one kind of
 //! processor: anywhere else they are told, and fail nothing.
 //!
-//! Without `--bench`, as `cargo test --benches` calls it, every case runs once and nothing is counted.
+//! Without `--count`, as `cargo test --benches` and `cargo bench` call it, every case runs once and nothing is counted: what they
+//! build is not what the table is of.
 
 #[path = "instructions/callgrind.rs"]
 mod callgrind;
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
             collected(case.rounds, &mut *warm(case));
             ExitCode::SUCCESS
         }
-        ref others if others.contains(&"--bench") => count(),
+        ref others if others.contains(&"--count") => count(),
         _ => {
             CASES.iter().for_each(|case| drop(warm(case)));
             say(&format!("test result: ok. {} passed; 0 failed; 0 ignored", CASES.len()));

@@ -4,9 +4,9 @@
 #   scripts/test.sh
 #
 # The last line counts what ran, `N passed, N failed, N skipped`; the lines before it say how long each step took, and what
-# was skipped and why. Exit code 0: nothing failed. The tests start Postgres, Redis and nginx by themselves, and the browser test
-# needs Chromium: Debian's are installed where there are none and it may. PG_BIN and REDIS_BIN (the folders of Postgres's programs and
-# of redis-server) and CHROMIUM name others.
+# was skipped and why. Exit code 0: nothing failed. The tests start Postgres, Redis and nginx by themselves, the browser test
+# needs Chromium, and instructions are counted by valgrind: Debian's are installed where there are none and it may. PG_BIN and
+# REDIS_BIN (the folders of Postgres's programs and of redis-server) and CHROMIUM name others.
 
 set -euo pipefail
 
@@ -210,6 +210,13 @@ target=$(cargo metadata --format-version 1 --no-deps --locked | python3 -c 'impo
 # The server that the tests of cargo have built by then.
 export FORTIFUN_BIN=${FORTIFUN_BIN:-$target/debug/fortifun}
 
+# Most tests wait, for servers and for clocks: at least four of them at once, however few cores there are.
+threads=$(nproc)
+if [ "$threads" -lt 4 ]; then threads=4; fi
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$threads}
+
+# Everything that cargo builds is built for the whole workspace: what libraries are built with depends on who else is, and for one
+# package alone many of them would be built once more.
 rustdoc_strictly() { RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc --workspace --no-deps --locked; }
 # Its own target folder: the flag would have everything built anew.
 loom() { RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" cargo test --locked --package fortifun-loom --target-dir "$target/loom"; }
@@ -217,7 +224,7 @@ in_browser() { (cd tests/browser && "$@"); }
 # The tests with Django are no part of `cargo test`: they need Python's packages, which the first run fetches.
 lint() {
   cargo clippy --workspace --all-targets --locked -- -D warnings &&
-    cargo clippy --test interop --locked -- -D warnings
+    cargo clippy --workspace --test interop --locked -- -D warnings
 }
 # What is compared with the bytes of the real library is what that library says today.
 golden() { PATH="${REDIS_BIN:+$REDIS_BIN:}$PATH" "$(tests/interop/venv.sh)/bin/python" tests/interop/golden.py --check; }
@@ -225,10 +232,10 @@ golden() { PATH="${REDIS_BIN:+$REDIS_BIN:}$PATH" "$(tests/interop/venv.sh)/bin/p
 step format cargo fmt --all --check
 step test cargo test --workspace --locked --no-fail-fast
 step golden golden
-step interop cargo test --locked --test interop -- --show-output
+step interop cargo test --workspace --locked --test interop -- --show-output
 step clippy lint
 step doc rustdoc_strictly
-step bench cargo test --locked --benches
+step bench cargo test --workspace --locked --bench '*'
 step loom loom
 
 # Those that drive a browser say so by what they import.
@@ -253,6 +260,13 @@ if [ -e tests/conformance/autobahn.sh ]; then
   step autobahn tests/conformance/autobahn.sh
 else
   skip autobahn "there is no tests/conformance/autobahn.sh"
+fi
+
+# The last one: it leaves the optimised server where those before it look for theirs.
+if command -v valgrind >/dev/null || { why=$(install_package valgrind) && command -v valgrind >/dev/null; }; then
+  step instructions cargo counts
+else
+  skip instructions "no valgrind: ${why:-not found after installing it}"
 fi
 
 echo

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Above every table.
 const HEAD: &str = "\
-# Instructions that the server's steps take, by callgrind. `cargo counts` fails where one of
-# them takes more, by more than the tolerance. UPDATE_COUNTS=1 before that command writes this file.
+# Instructions that the server's steps take, by callgrind. `cargo counts` fails where one of them takes more, by more than the
+# tolerance; UPDATE_COUNTS=1 before it writes this file.
 
 ";
 /// Where a table does not say.

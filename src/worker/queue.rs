@@ -5,12 +5,24 @@
 //!
 //! Channels that spin and yield before they sleep win where the next item comes within a microsecond. Here it comes when the next client
 //! connects or writes: the spinning would be most of what a request costs, and take the core from the event loop that is to send it.
+//!
+//! `tests/loom` tries the interleavings of few items.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+#[cfg(loom)]
+use loom::sync::Arc;
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(not(loom))]
+use std::sync::Arc;
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[cfg(loom)]
+use crate::parking_lot::{Condvar, Mutex, MutexGuard};
+#[cfg(not(loom))]
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Items that a sender may put in before receivers are woken.
@@ -204,7 +216,7 @@ impl<T> Drop for Receiver<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering};

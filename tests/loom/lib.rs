@@ -7,6 +7,13 @@
 
 #[path = "../../src/shard/latch.rs"]
 pub mod latch;
+pub mod parking_lot;
+#[path = "../../src/worker/queue.rs"]
+pub mod queue;
+
+#[cfg(test)]
+#[path = "models/queue.rs"]
+mod queue_tests;
 
 #[cfg(test)]
 mod tests {
