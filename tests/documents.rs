@@ -25,6 +25,7 @@ const ANSWER: &str = include_str!("../src/model/answer.rs");
 const OTHER_NAMES: &[&str] = &[
     "FORTIFUN_CONFIG",
     "FORTIFUN_BIN",
+    "UPDATE_COUNTS",
     "UPDATE_DOCS",
     "SIM_SEED",
     "SIM_SEEDS",

@@ -1,4 +1,4 @@
-//! Models of the server's lock-free parts: loom tries every interleaving that the memory model allows.
+//! Models of how the server's threads wake each other: loom tries the interleavings that the memory model allows.
 //!
 //! A crate of its own, so that `--cfg loom` has loom and this built, and not the server:
 //! `RUSTFLAGS="--cfg loom" cargo test --package fortifun-loom --target-dir target/loom`.
