@@ -326,6 +326,7 @@ impl<I: Io> Shard<I> {
         let Self { core, table, .. } = self;
         core.meters.depths(
             table.len(),
+            core.wheel.armed(),
             core.node.inboxes[usize::from(core.shard.0)].len(),
             core.stalled.len(),
         );

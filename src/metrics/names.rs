@@ -288,6 +288,7 @@ families! {
     Gauge Gauge {
         ConnectionsOpen(endpoint: Endpoint) "fortifun_connections_open" One "Open connections, by what they are used for";
         OutboundBytes "fortifun_outbound_bytes" One "Bytes that wait for clients";
+        TimersArmed "fortifun_timers_armed" One "Deadlines of connections that are set, at most a second ago";
         BusUp(direction: Direction) "fortifun_bus_up" One "Hosts of the bus that answer, by direction";
         BusSubscriptions "fortifun_bus_subscriptions" One "Groups and channels listened to on the bus";
         QueueDepth(queue: Queue) "fortifun_queue_depth" One "Entries that wait, by queue";

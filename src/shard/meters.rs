@@ -126,11 +126,12 @@ impl Meters {
         self.count(use_of(endpoint), -1);
     }
 
-    /// Connections in all, and what waits in this shard's queues.
-    pub fn depths(&mut self, connections: usize, inbox: usize, stalled: usize) {
+    /// Connections in all, timers that are armed, and what waits in this shard's queues.
+    pub fn depths(&mut self, connections: usize, timers: usize, inbox: usize, stalled: usize) {
         let sessions: u64 = self.open[..3].iter().sum();
         let others = (connections as u64).saturating_sub(sessions);
         self.block.set(Gauge::ConnectionsOpen(Use::Http), others);
+        self.block.set(Gauge::TimersArmed, timers as u64);
         self.block.set(Gauge::QueueDepth(Queue::Inbox), inbox as u64);
         self.block.set(Gauge::QueueDepth(Queue::Stalled), stalled as u64);
     }

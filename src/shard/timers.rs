@@ -18,6 +18,8 @@ pub struct Wheel {
     /// One bit a bucket: not empty.
     occupied: [u64; BUCKETS / 64],
     links: Vec<Link>,
+    /// How many are set.
+    armed: usize,
     /// The first tick not yet expired.
     cursor: u64,
 }
@@ -39,6 +41,7 @@ impl Wheel {
             heads: Box::new([NONE; BUCKETS]),
             occupied: [0; BUCKETS / 64],
             links: Vec::new(),
+            armed: 0,
             cursor: now.0 / GRAIN_MS,
         }
     }
@@ -60,6 +63,7 @@ impl Wheel {
         self.links[index as usize] = Link { prev: NONE, next, bucket: bucket as u32 };
         self.heads[bucket] = index;
         self.occupied[bucket / 64] |= 1 << (bucket % 64);
+        self.armed += 1;
     }
 
     /// Slot `index` does not fire. O(1).
@@ -80,10 +84,12 @@ impl Wheel {
             self.occupied[bucket / 64] &= !(1 << (bucket % 64));
         }
         self.links[index as usize] = UNLINKED;
+        self.armed -= 1;
     }
 
     /// Moves time to `now` and appends the slots that fire to `fired`. They are no longer set.
     pub fn expire(&mut self, now: Mono, fired: &mut Vec<u32>) {
+        let before = fired.len();
         let end = now.0 / GRAIN_MS + 1;
         let ticks = end.saturating_sub(self.cursor).min(BUCKETS as u64);
         for tick in self.cursor..self.cursor + ticks {
@@ -96,6 +102,12 @@ impl Wheel {
             }
         }
         self.cursor = self.cursor.max(end);
+        self.armed -= fired.len() - before;
+    }
+
+    /// How many are set.
+    pub fn armed(&self) -> usize {
+        self.armed
     }
 
     /// Milliseconds from `now` until something fires; `None` when nothing is set.
@@ -187,6 +199,7 @@ mod tests {
                         }
                     }
                 }
+                prop_assert_eq!(wheel.armed(), model.len());
                 match (wheel.until_next(Mono(now)), model.values().min()) {
                     (None, None) => {}
                     (Some(ms), Some(&due)) => prop_assert!(now + ms <= due.max(now) + GRAIN_MS),
