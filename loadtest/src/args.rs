@@ -171,6 +171,13 @@ pub(crate) struct Chat {
     /// Messages of all pairs together that are measured.
     #[arg(long)]
     pub(crate) messages: u64,
+    /// Instead: each pair has so many messages under way, and sends its next one when one of them has come back to its sender;
+    /// neither --messages nor --rate is looked at.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) window: Option<u32>,
+    /// With --window: how long is measured, seconds.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub(crate) duration_s: u64,
     /// How long messages are sent before those that are measured, seconds.
     #[arg(long, value_parser = clap::value_parser!(u64).range(..=3_600))]
     pub(crate) warm_up_s: u64,

@@ -6,4 +6,5 @@ pub(crate) mod fan;
 pub(crate) mod measure;
 pub(crate) mod pin;
 pub(crate) mod room;
+pub(crate) mod sampler;
 pub(crate) mod site;

@@ -169,6 +169,7 @@ pub(crate) fn add_users(
 /// # Errors
 ///
 /// It is not there; the error names its path.
+#[expect(clippy::disallowed_methods, reason = "where programs are, no setting of the server")]
 pub(crate) fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let path = match (named, std::env::var_os("FORTIFUN_BIN")) {
         (Some(path), _) => path.to_owned(),

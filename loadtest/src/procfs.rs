@@ -58,6 +58,13 @@ impl Memory {
     }
 }
 
+/// Resident memory of process `pid`, bytes.
+pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
+    let status = read(&format!("/proc/{pid}/status"))?;
+    let kib = number_after(&status, "VmRSS:");
+    kib.map(|kib| kib * 1_024).with_context(|| format!("process {pid} tells no VmRSS"))
+}
+
 /// Processor time of a process, all threads: exact to the nanosecond where the kernel counts so, else to its tick.
 pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"))

@@ -151,6 +151,17 @@ impl Swarm {
         }
     }
 
+    /// Reads on where [`Swarm::pause`] or [`Swarm::stop`] ended it.
+    pub(crate) fn go_on(&mut self, key: Key) {
+        if let Some(session) = self.sessions[key.0].as_mut() {
+            session.is_stopped = false;
+            if !session.is_ready {
+                session.is_ready = true;
+                self.ready.push_back(key.0);
+            }
+        }
+    }
+
     /// Begins to connect to `address`, from `source` where one is given. What becomes of it, [`Swarm::next`] tells.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ use crate::swarm::{Happening, Key, Swarm};
 const TURN: Duration = Duration::from_millis(50);
 /// How long the last messages may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long those who had stopped may take to find their end.
+const WAKING: Duration = Duration::from_secs(2);
 /// Late messages sent in a row before sockets are read again.
 const BURST_MAX: usize = 64;
 
@@ -42,6 +44,18 @@ pub(crate) struct Manner {
     pub(crate) rate: Option<f64>,
     /// Length of what is said, bytes.
     pub(crate) bytes: usize,
+}
+
+impl Manner {
+    /// True exactly when that session of a room reads nothing.
+    fn is_stopped(&self, session: usize) -> bool {
+        session >= self.sessions - self.stopped
+    }
+
+    /// The sessions that read nothing, of so many rooms.
+    fn stopped_keys(self, rooms: usize) -> impl Iterator<Item = Key> {
+        (0..rooms * self.sessions).filter(move |key| self.is_stopped(key % self.sessions)).map(Key)
+    }
 }
 
 /// Rooms, and those who speak in them.
@@ -107,10 +121,10 @@ impl Fan {
     ) -> anyhow::Result<(Self, Swarm)> {
         let places = Site::rooms(pairs, manner.sessions as u32);
         let Crowd { mut swarm, joined_at } = Crowd::open(site, clock, &places, None)?;
-        let is_stopped = |session: usize| session >= manner.sessions - manner.stopped;
-        for key in (0..places.len()).filter(|key| is_stopped(key % manner.sessions)) {
-            swarm.stop(Key(key))?;
+        for key in manner.stopped_keys(pairs.len()) {
+            swarm.stop(key)?;
         }
+        let is_stopped = |session| manner.is_stopped(session);
         let alike = |of_room: &[u64]| of_room.is_sorted_by(|a, b| a == b);
         let of_rooms = joined_at.chunks(manner.sessions);
         ensure!(of_rooms.clone().all(alike), "somebody else talks in these conversations");
@@ -162,17 +176,18 @@ impl Fan {
     ) -> anyhow::Result<Measured> {
         let (start, bar) = (clock.now(), output::bar((warm_up + window).as_secs(), "talking"));
         self.begin(swarm, clock);
-        let mut run = |fan: &mut Self, until: Duration| {
+        let mut run = |fan: &mut Self, until: Duration, look: &mut dyn FnMut(u64)| {
             while clock.now() < until && fan.faults.is_empty() {
                 fan.turn(swarm, clock, TURN, |_, _| {})?;
+                look(fan.counted.deliveries);
                 bar.set_position(clock.since(start).as_secs());
             }
             anyhow::Ok(())
         };
-        run(self, start + warm_up)?;
-        let begun = Begun::now(site, clock)?;
+        run(self, start + warm_up, &mut |_| {})?;
+        let mut begun = Begun::now(site, clock)?;
         self.count_from(begun.at());
-        run(self, begun.at() + window)?;
+        run(self, begun.at() + window, &mut |count| begun.look(clock, count))?;
         let measured = begun.end(site, clock)?;
         let counted = self.counted.clone();
         self.settle(swarm, clock)?;
@@ -193,6 +208,23 @@ impl Fan {
             self.faults.add(format_args!("{missing} messages were not heard by all"));
         }
         Ok(())
+    }
+
+    /// Those who had stopped read on; how many of them find that the server has ended them.
+    pub(crate) fn wake(&self, swarm: &mut Swarm, clock: &Clock) -> anyhow::Result<usize> {
+        let stopped: Vec<Key> = self.manner.stopped_keys(self.rooms.len()).collect();
+        for key in &stopped {
+            swarm.go_on(*key);
+        }
+        let (mut ended, deadline) = (0, clock.now() + WAKING);
+        while ended < stopped.len() && clock.now() < deadline {
+            swarm.wait(TURN)?;
+            while let Some((key, happening)) = swarm.next() {
+                let is_end = matches!(happening, Happening::Ended(_));
+                ended += usize::from(is_end && stopped.contains(&key));
+            }
+        }
+        Ok(ended)
     }
 
     /// Sends what is due, sleeps at most so long, and hears what has come. What happens to sessions of others, `others` is told.

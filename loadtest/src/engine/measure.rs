@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::sampler::{Courses, Sampler};
 use super::site::Site;
 use crate::clock::Clock;
 use crate::output::Report;
@@ -13,10 +14,11 @@ pub(crate) struct Begun {
     server: Option<Usage>,
     database: Option<Usage>,
     client: Usage,
+    sampler: Sampler,
 }
 
 /// What was spent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Measured {
     /// How long.
     pub(crate) took: Duration,
@@ -26,6 +28,8 @@ pub(crate) struct Measured {
     pub(crate) database: Option<Spent>,
     /// By this process.
     pub(crate) client: Spent,
+    /// How it went over time.
+    pub(crate) courses: Courses,
 }
 
 impl Begun {
@@ -34,12 +38,25 @@ impl Begun {
         let database = site.postmaster().map(Usage::read).transpose()?;
         let client = Usage::own()?;
         let server = site.pid().map(Usage::read).transpose()?;
-        Ok(Self { at: clock.now(), server, database, client })
+        let at = clock.now();
+        let sampler = Sampler::begin(site.pid(), at);
+        Ok(Self { at, server, database, client, sampler })
     }
 
     /// When it was.
     pub(crate) fn at(&self) -> Duration {
         self.at
+    }
+
+    /// Looks as often as this while it lasts, in place of every second.
+    pub(crate) fn every(mut self, every: Duration) -> Self {
+        self.sampler = self.sampler.every(every);
+        self
+    }
+
+    /// So much was counted up to now; to be told often.
+    pub(crate) fn look(&mut self, clock: &Clock, count: u64) {
+        self.sampler.look(clock.now(), count);
     }
 
     /// From then to now.
@@ -56,6 +73,7 @@ impl Begun {
             server: spent(server, self.server),
             database: spent(database, self.database),
             client,
+            courses: self.sampler.courses(),
         })
     }
 }
@@ -96,6 +114,7 @@ mod tests {
             server: Some(Spent { user: ms(200), system: ms(800) }),
             database: Some(Spent { user: ms(40), system: ms(10) }),
             client: Spent { user: ms(500), system: ms(500) },
+            courses: Courses::default(),
         };
         let mut report = Report::new("echo");
         measured.tell(&mut report, "message", 1_000);

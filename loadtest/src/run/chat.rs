@@ -1,8 +1,11 @@
-//! `chat`: pairs talk at a steady rate, and every session's hearing is checked.
+//! `chat`: pairs talk at a steady rate, or each as fast as it is answered, and every session's hearing is checked.
 
+mod closed;
+mod figures;
 mod mix;
 mod unnumbered;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -62,16 +65,13 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     chat.check_joined();
     let mut report = Report::new("chat");
     if chat.faults.is_empty() {
-        let pace = Pace::new(chat.mix.start(clock.now()), args.rate);
-        let warm_up = (args.warm_up_s as f64 * args.rate) as u64;
-        chat.all = warm_up + args.messages;
-        chat.talk(&mut swarm, clock, &pace, warm_up)?;
-        let begun = Begun::now(&site, clock)?;
-        chat.count_from(warm_up as usize);
-        chat.talk(&mut swarm, clock, &pace, warm_up + args.messages)?;
-        let deadline = clock.now() + chat.patience;
-        chat.listen_until(&mut swarm, clock, deadline, Chat::is_done)?;
-        let measured = begun.end(&site, clock)?;
+        let measured = match args.window {
+            None => chat.by_the_clock(args, (&mut swarm, &site, clock))?,
+            Some(window) => {
+                let times = [args.warm_up_s, args.duration_s].map(Duration::from_secs);
+                chat.in_a_closed_loop((window, times), (&mut swarm, &site, clock))?
+            }
+        };
         chat.tell(&mut report, &measured);
     }
     swarm.close();
@@ -104,8 +104,14 @@ struct Chat {
     /// What is to be sent.
     outbox: Vec<(Key, String)>,
     sent: Vec<Sent>,
-    /// Messages that will be sent.
+    /// Messages that will be sent, where that is known.
     all: u64,
+    /// In a closed loop, pairs that may send their next message, each as often as it may.
+    due: Option<VecDeque<usize>>,
+    /// By pair: how many messages it has sent.
+    turns: Vec<usize>,
+    /// What came since it is counted.
+    tally: Tally,
     /// The first message that is measured.
     measured_from: usize,
     is_cut: bool,
@@ -116,6 +122,17 @@ struct Chat {
     echo: Histogram<u64>,
     delivery: Histogram<u64>,
     faults: Faults,
+}
+
+/// What came while it was counted.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    /// Messages that were sent.
+    sent: u64,
+    /// Messages that were stored, which their senders heard.
+    echoed: u64,
+    /// Messages that others heard, each by each session.
+    delivered: u64,
 }
 
 /// A message that was sent.
@@ -135,6 +152,9 @@ impl Chat {
             mix: Mix::new(args.typing, args.receipts, args.seed),
             outbox: Vec::new(),
             all: 0,
+            due: None,
+            turns: vec![0; pairs.len()],
+            tally: Tally::default(),
             measured_from: 0,
             bytes: usize::from(args.bytes),
             patience: Duration::from_secs(args.patience_s),
@@ -167,6 +187,7 @@ impl Chat {
     /// Messages from number `first` on are measured.
     fn count_from(&mut self, first: usize) {
         self.measured_from = first;
+        self.tally = Tally::default();
         [&mut self.lag, &mut self.echo, &mut self.delivery].into_iter().for_each(Histogram::reset);
     }
 
@@ -178,19 +199,42 @@ impl Chat {
 
     /// The session that sends message `n`: pairs take turns, and so do the sessions of each.
     fn sender(&self, n: usize) -> usize {
+        self.sender_of(n % self.pairs.len(), n / self.pairs.len())
+    }
+
+    /// The session that sends the message of that turn of a pair.
+    fn sender_of(&self, pair: usize, turn: usize) -> usize {
         let per_pair = 2 * self.per_user;
-        let (pair, turn) = (n % self.pairs.len(), n / self.pairs.len());
         let (side, of_user) = (turn % 2, turn / 2 % self.per_user);
         pair * per_pair + side * self.per_user + of_user
+    }
+
+    /// Sends at a steady rate, first what is not measured; then waits until all is heard.
+    fn by_the_clock(
+        &mut self,
+        args: &Args,
+        (swarm, site, clock): (&mut Swarm, &Site, &Clock),
+    ) -> anyhow::Result<Measured> {
+        let pace = Pace::new(self.mix.start(clock.now()), args.rate);
+        let warm_up = (args.warm_up_s as f64 * args.rate) as u64;
+        self.all = warm_up + args.messages;
+        self.talk((swarm, clock), &pace, warm_up, &mut |_| {})?;
+        let mut begun = Begun::now(site, clock)?;
+        self.count_from(warm_up as usize);
+        let mut look = |echoed| begun.look(clock, echoed);
+        self.talk((swarm, clock), &pace, warm_up + args.messages, &mut look)?;
+        let deadline = clock.now() + self.patience;
+        self.listen_until(swarm, clock, deadline, Self::is_done)?;
+        begun.end(site, clock)
     }
 
     /// Sends until `messages` are sent; their senders type before those up to there.
     fn talk(
         &mut self,
-        swarm: &mut Swarm,
-        clock: &Clock,
+        (swarm, clock): (&mut Swarm, &Clock),
         pace: &Pace,
         messages: u64,
+        look: &mut dyn FnMut(u64),
     ) -> anyhow::Result<()> {
         let bar = output::bar(messages, "talking");
         while (self.sent.len() as u64) < messages && !self.is_cut {
@@ -203,23 +247,30 @@ impl Chat {
                     break;
                 }
                 let (session, intended) = (self.sender(n), pace.intended(n as u64));
-                let client_id = format!("{}-{n}", self.run);
-                let content = wire::content(&client_id, self.bytes);
-                // Django knows no names of messages.
-                let command = match self.dialect {
-                    Dialect::Django => wire::unnamed_message(&content),
-                    _ => wire::message(&content, &client_id),
-                };
-                swarm.send(Key(session), &command);
+                self.say(swarm, session, intended);
                 self.lag.saturating_record(micros(now.saturating_sub(intended)));
-                self.sent.push(Sent { session, intended, is_answered: false });
             }
+            look(self.tally.echoed);
             bar.set_position(self.sent.len() as u64);
             swarm.wait(pace.wait(self.sent.len() as u64, clock.now(), TURN))?;
             self.drain(swarm, clock);
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    /// A session sends the next message, which was meant to be sent at `intended`.
+    fn say(&mut self, swarm: &mut Swarm, session: usize, intended: Duration) {
+        let client_id = format!("{}-{}", self.run, self.sent.len());
+        let content = wire::content(&client_id, self.bytes);
+        // Django knows no names of messages.
+        let command = match self.dialect {
+            Dialect::Django => wire::unnamed_message(&content),
+            _ => wire::message(&content, &client_id),
+        };
+        swarm.send(Key(session), &command);
+        self.sent.push(Sent { session, intended, is_answered: false });
+        self.tally.sent += 1;
     }
 
     fn listen_until(
@@ -331,13 +382,22 @@ impl Chat {
         }
         let latency = micros(now.saturating_sub(self.sent[n].intended));
         let is_measured = n >= self.measured_from;
-        if session == sender {
+        let is_echo = session == sender;
+        if is_echo {
             self.sent[n].is_answered = true;
         }
-        match (is_measured, session == sender) {
+        // Where nobody waits until all is heard, what was sent before stands for what will be heard after.
+        if is_measured || self.due.is_some() {
+            self.tally.echoed += u64::from(is_echo);
+            self.tally.delivered += u64::from(!is_echo);
+        }
+        match (is_measured, is_echo) {
             (true, true) => self.echo.saturating_record(latency),
             (true, false) => self.delivery.saturating_record(latency),
             (false, _) => {}
+        }
+        if let Some(due) = self.due.as_mut().filter(|_| is_echo) {
+            due.push_back(pair);
         }
         if self.owner(session).1 != self.owner(sender).1 && self.mix.reads() {
             self.outbox.push((Key(session), wire::read_receipt(message.id)));
@@ -393,43 +453,6 @@ impl Chat {
             stored += rows.len();
         }
         Ok(stored)
-    }
-
-    /// What the run was told.
-    fn tell_parameters(&self, report: &mut Report, args: &Args, site: &Site) {
-        report.parameter("pairs", self.pairs.len());
-        report.parameter("sessions", self.places.len());
-        report.parameter("messages a second", args.rate);
-        report.parameter("bytes", args.bytes);
-        report.parameter("seen to type, percent", args.typing);
-        report.parameter("read, percent", args.receipts);
-        report.parameter("seed", args.seed);
-        report.parameter("server", site.name());
-    }
-
-    /// What came while it was measured.
-    fn tell(&self, report: &mut Report, measured: &Measured) {
-        let committed = self.echo.len();
-        let sent = self.sent.len() - self.measured_from.min(self.sent.len());
-        report.row("messages sent", sent, "");
-        report.row("messages refused", self.refused, "");
-        report.row("messages committed and echoed", committed, "");
-        report.row("frames delivered to others", self.delivery.len(), "");
-        let all: u64 = self.orders.iter().map(Order::count).sum();
-        report.row("messages heard, those of the warm-up too", all, "");
-        report.row("messages of others", self.foreign, "");
-        report.row("seen to type", self.mix.typed, "");
-        report.row("said to have read", self.mix.read, "");
-        report.row("told of both and of who is here", self.mix.told, "");
-        report.row("duration", measured.took.as_secs_f64(), "s");
-        report.row("sends accepted", measured.rate(sent as u64), "1/s");
-        report.row("commits", measured.rate(committed), "1/s");
-        let frames = self.echo.len() + self.delivery.len();
-        report.row("frames delivered", measured.rate(frames), "1/s");
-        measured.tell(report, "committed message", committed);
-        report.latency("echo", &self.echo);
-        report.latency("delivery", &self.delivery);
-        report.latency("send lag", &self.lag);
     }
 }
 

@@ -10,6 +10,7 @@ use fortifun_fixtures::Redis;
 use super::fleet::Fleet;
 use crate::args::{Churn as Args, Layer};
 use crate::clock::Clock;
+use crate::engine::sampler::Sampler;
 use crate::faults::Faults;
 use crate::output::{self, Report};
 use crate::pace::Pace;
@@ -48,6 +49,8 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
         stay,
         redis: redis.as_ref().map(|redis| Bus { redis, layer: args.fleet.layer }),
         clients: Range::default(),
+        sampler: Sampler::begin(Some(node.pid()), clock.now()),
+        over: 0,
         faults: Faults::default(),
     };
     let fixed = churn.listened()?;
@@ -83,6 +86,7 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
             ));
         }
     }
+    churn.sampler.courses().tell(&mut report, "", "sessions that came and went");
     report.faults = churn.faults;
     Ok(report)
 }
@@ -96,6 +100,9 @@ struct Churn<'a> {
     redis: Option<Bus<'a>>,
     /// Connections of the node to Redis.
     clients: Range,
+    sampler: Sampler,
+    /// Sessions that have come and gone, or failed.
+    over: u64,
     faults: Faults,
 }
 
@@ -139,6 +146,7 @@ impl Churn<'_> {
                 swarm.cut(key);
                 over += 1;
             }
+            self.sampler.look(now, self.over + u64::from(over));
             if look_at <= now {
                 look_at = now + LOOK;
                 self.look()?;
@@ -161,6 +169,7 @@ impl Churn<'_> {
             bar.set_position(u64::from(over));
         }
         bar.finish_and_clear();
+        self.over += u64::from(over);
         Ok(failed)
     }
 
@@ -171,6 +180,7 @@ impl Churn<'_> {
         let (start, bar) = (clock.now(), output::bar(rest.as_secs(), "resting"));
         while clock.since(start) < rest {
             swarm.wait(TURN)?;
+            self.sampler.look(clock.now(), self.over);
             bar.set_position(clock.since(start).as_secs());
         }
         bar.finish_and_clear();

@@ -36,17 +36,18 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     let start = clock.now();
     echo.pace = args.rate.map(|rate| Pace::new(start, rate));
     echo.begin(&mut swarm, clock);
-    let mut run = |echo: &mut Echo, until: Duration| {
+    let mut run = |echo: &mut Echo, until: Duration, look: &mut dyn FnMut(u64)| {
         while clock.now() < until && echo.faults.is_empty() {
             echo.turn(&mut swarm, clock)?;
+            look(echo.count);
             bar.set_position(clock.since(start).as_secs());
         }
         anyhow::Ok(())
     };
-    run(&mut echo, start + warm_up)?;
-    let begun = Begun::now(&site, clock)?;
+    run(&mut echo, start + warm_up, &mut |_| {})?;
+    let mut begun = Begun::now(&site, clock)?;
     echo.count_from(begun.at());
-    run(&mut echo, begun.at() + window)?;
+    run(&mut echo, begun.at() + window, &mut |count| begun.look(clock, count))?;
     let measured = begun.end(&site, clock)?;
     let (count, latency) = (echo.count, echo.latency.clone());
     echo.is_sending = false;
@@ -226,6 +227,7 @@ fn report(
     report.row("echoed", measured.rate(count), "1/s");
     measured.tell(&mut report, "message", count);
     report.latency("echo", latency);
+    measured.courses.tell(&mut report, "", "echoes");
     report
 }
 

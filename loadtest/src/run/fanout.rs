@@ -70,4 +70,5 @@ fn tell_counted(report: &mut Report, measured: &Measured, counted: &Counted) {
     measured.tell(report, "delivery", counted.deliveries);
     report.latency("delivery", &counted.delivery);
     report.latency("to the last session", &counted.all);
+    measured.courses.tell(report, "", "deliveries");
 }

@@ -9,6 +9,7 @@ use super::{fanout, latencies, median};
 use crate::args::Slow as Args;
 use crate::clock::Clock;
 use crate::engine::fan::Fan;
+use crate::engine::sampler::Courses;
 use crate::engine::site::Site;
 use crate::output::Report;
 use crate::pairs::Pair;
@@ -40,15 +41,20 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     }
     let ratios = sides[1].p99.iter().zip(&sides[0].p99).map(|(some, all)| some / all.max(1.0));
     let ratio = median(ratios.collect());
-    for (name, side) in ["all read", "some stopped"].into_iter().zip(sides) {
-        report.row(format!("{name}: deliveries"), median(side.rates).unwrap_or_default(), "1/s");
-        report.row(format!("{name}: p99, median"), median(side.p99).unwrap_or_default(), "us");
+    for (name, side) in ["all read", "some stopped"].into_iter().zip(&sides) {
+        let middle = |of: &[f64]| median(of.to_vec()).unwrap_or_default();
+        report.row(format!("{name}: deliveries"), middle(&side.rates), "1/s");
+        report.row(format!("{name}: p99, median"), middle(&side.p99), "us");
         report.latency(format!("{name}: delivery"), &side.delivery);
+        side.courses.tell(&mut report, &format!("{name}: "), "deliveries");
     }
     report.row("p99, some stopped to all read, median", ratio.unwrap_or_default(), "");
+    let [_, some] = &sides;
+    report.row("sessions that stopped reading", some.stopped, "");
     if let Some((before, after)) = slow_before.zip(slow_consumers(&site)) {
-        report.row("sessions closed as slow", after - before, "");
+        report.row("closed by the server as slow", after - before, "");
     }
+    report.row("found their end when they read on", some.ended, "");
     Ok(report)
 }
 
@@ -57,11 +63,23 @@ struct Side {
     p99: Vec<f64>,
     rates: Vec<f64>,
     delivery: Histogram<u64>,
+    courses: Courses,
+    /// Sessions that stopped reading, of all rounds.
+    stopped: usize,
+    /// Those of them that the server had ended when they read on.
+    ended: usize,
 }
 
 impl Side {
     fn new() -> Self {
-        Self { p99: Vec::new(), rates: Vec::new(), delivery: latencies() }
+        Self {
+            p99: Vec::new(),
+            rates: Vec::new(),
+            delivery: latencies(),
+            courses: Courses::default(),
+            stopped: 0,
+            ended: 0,
+        }
     }
 
     fn round(
@@ -75,7 +93,10 @@ impl Side {
         let (mut fan, mut swarm) = Fan::open(site, clock, pairs, manner)?;
         let (warm_up, window) = (args.fanout.time.warm_up(), args.fanout.time.window());
         let measured = fan.measure((&mut swarm, site, clock), warm_up, window)?;
+        self.stopped += stopped * pairs.len();
+        self.ended += fan.wake(&mut swarm, clock)?;
         swarm.close();
+        self.courses.go_on(measured.courses.clone());
         self.p99.push(fan.counted.delivery.value_at_quantile(0.99) as f64);
         self.rates.push(measured.rate(fan.counted.deliveries));
         self.delivery.add(&fan.counted.delivery)?;

@@ -26,8 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Open connections by what they are used for, as the server counts them; those of HTTP are our own questions.
 const CONNECTIONS: &str = "fortifun_connections_open";
 const HTTP: &str = "fortifun_connections_open{endpoint=\"http\"}";
+/// Deadlines of connections that are set.
+const TIMERS: &str = "fortifun_timers_armed";
 /// Entries that wait in the server's queues.
 const QUEUES: &str = "fortifun_queue_depth";
+/// A slope of so many standard errors, at most, is noise.
+const NOISE: f64 = 2.0;
 
 pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     let talkers = 2 * args.conversations;
@@ -41,18 +45,19 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     let passers = Passers::new(&site, args, talkers);
     let mut soak = Soak { site: &site, pid, fan, swarm, passers, looks: Vec::new() };
     let rest = Duration::from_secs(args.rest_s);
-    soak.go_on(clock, rest, "resting")?;
+    soak.go_on(clock, (rest, "resting"), &mut |_| {})?;
     let first = soak.look(clock)?;
     soak.fan.begin(&mut soak.swarm, clock);
     soak.passers.begin(clock.now());
-    soak.go_on(clock, args.time.warm_up(), "warming up")?;
+    soak.go_on(clock, (args.time.warm_up(), "warming up"), &mut |_| {})?;
     soak.fan.count_from(clock.now());
-    let begun = Begun::now(&site, clock)?;
+    let mut begun = Begun::now(&site, clock)?;
     let passed = soak.passers.passed;
     let end = clock.now() + args.time.window();
     let step = Duration::from_secs(args.sample_s);
     while clock.now() < end && soak.is_well() {
-        soak.go_on(clock, step.min(end.saturating_sub(clock.now())), "soaking")?;
+        let time = step.min(end.saturating_sub(clock.now()));
+        soak.go_on(clock, (time, "soaking"), &mut |count| begun.look(clock, count))?;
         let look = soak.look(clock)?;
         soak.looks.push(look);
     }
@@ -65,7 +70,7 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
         soak.turn(clock)?;
     }
     soak.fan.settle(&mut soak.swarm, clock)?;
-    soak.go_on(clock, rest, "resting")?;
+    soak.go_on(clock, (rest, "resting"), &mut |_| {})?;
     let last = soak.look(clock)?;
     let mut report = Report::new("soak");
     report.parameter("conversations", args.conversations);
@@ -78,6 +83,7 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     report.row("sessions that came and went", measured.rate(passed), "1/s");
     measured.tell(&mut report, "delivery and its share of sessions", counted.deliveries);
     report.latency("delivery", &counted.delivery);
+    measured.courses.tell(&mut report, "", "deliveries");
     let Soak { fan, passers, looks, .. } = soak;
     report.faults = fan.faults;
     report.faults.extend(passers.faults.told());
@@ -112,15 +118,24 @@ struct Look {
     at: Duration,
     memory: Memory,
     descriptors: usize,
+    /// `None` where the server does not tell.
+    timers: Option<f64>,
     connections: f64,
     queued: f64,
 }
 
 impl Soak<'_> {
-    fn go_on(&mut self, clock: &Clock, time: Duration, what: &'static str) -> anyhow::Result<()> {
+    /// Talks for a while; `look` is told often how many deliveries were counted.
+    fn go_on(
+        &mut self,
+        clock: &Clock,
+        (time, what): (Duration, &'static str),
+        look: &mut dyn FnMut(u64),
+    ) -> anyhow::Result<()> {
         let (start, bar) = (clock.now(), output::bar(time.as_secs(), what));
         while clock.since(start) < time && self.is_well() {
             self.turn(clock)?;
+            look(self.fan.counted.deliveries);
             bar.set_position(clock.since(start).as_secs());
         }
         bar.finish_and_clear();
@@ -145,6 +160,7 @@ impl Soak<'_> {
             at: clock.now(),
             memory,
             descriptors,
+            timers: scrape.sample(TIMERS).ok(),
             connections: scrape.sum(CONNECTIONS) - scrape.sample(HTTP).unwrap_or(0.0),
             queued: scrape.sum(QUEUES),
         })
@@ -161,38 +177,38 @@ fn tell(report: &mut Report, looks: &[Look], begun: Duration, (first, last): (&L
         let point = |look: &Look| (look.at.saturating_sub(begun).as_secs_f64(), of(look));
         looks.iter().map(point).collect()
     };
-    let kib = |bytes: u64| bytes as f64 / 1_024.0;
     for (name, of) in [
-        ("resident", &(|look: &Look| kib(look.memory.rss)) as &dyn Fn(&Look) -> f64),
-        ("heap and stacks", &|look: &Look| kib(look.memory.anonymous)),
+        ("resident", &(|look: &Look| look.memory.rss as f64) as &dyn Fn(&Look) -> f64),
+        ("heap and stacks", &|look: &Look| look.memory.anonymous as f64),
     ] {
         let points = points(of);
-        if let Some(line) = Line::through(&points) {
-            report.row(format!("{name}, slope"), line.slope * 3_600.0, "KiB/h");
-            let noise = 2.0 * line.slope_error * 3_600.0;
-            report.row(format!("{name}, noise of the slope"), noise, "KiB/h");
-            report.row(
-                format!("{name}, slope to its noise"),
-                line.slope / (2.0 * line.slope_error).max(1e-9),
-                "",
-            );
-        }
-        report.row(format!("{name} at first"), of(first), "KiB");
-        report.row(format!("{name} at the end"), of(last), "KiB");
-        report.series(name, "KiB", points);
+        tell_slope(report, name, &points);
+        report.row(format!("{name} at first"), of(first), "bytes");
+        report.row(format!("{name} at the end"), of(last), "bytes");
+        report.series(name, "bytes", points);
     }
-    report.series("descriptors", "", points(&|look| look.descriptors as f64));
-    report.series("sessions", "", points(&|look| look.connections));
-    report.series("queued", "", points(&|look| look.queued));
-    for (name, then, now) in [
-        ("descriptors", first.descriptors as f64, last.descriptors as f64),
-        ("sessions", first.connections, last.connections),
-        ("queued", first.queued, last.queued),
+    for (name, of) in [
+        ("descriptors", &(|look: &Look| Some(look.descriptors as f64)) as &dyn Fn(&Look) -> _),
+        ("timers", &|look: &Look| look.timers),
+        ("sessions", &|look: &Look| Some(look.connections)),
+        ("queued", &|look: &Look| Some(look.queued)),
     ] {
+        let Some((then, now)) = of(first).zip(of(last)) else { continue };
         report.row(format!("{name} at first"), then, "");
         report.row(format!("{name} at the end"), now, "");
+        report.series(name, "", points(&|look| of(look).unwrap_or_default()));
         if now > then {
             report.faults.add(format_args!("{now} {name} at the end, {then} at first"));
         }
     }
+}
+
+/// How memory goes, a minute, and whether that is more than noise.
+fn tell_slope(report: &mut Report, name: &str, points: &[(f64, f64)]) {
+    let Some(line) = Line::through(points) else { return };
+    let (slope, error) = (line.slope * 60.0, line.slope_error * 60.0);
+    report.row(format!("{name}, slope"), slope, "bytes/min");
+    report.row(format!("{name}, standard error of the slope"), error, "bytes/min");
+    let is_noise = slope.abs() <= NOISE * error;
+    report.row(format!("{name}, slope within noise"), if is_noise { "yes" } else { "no" }, "");
 }

@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const BURST: usize = 256;
 /// The longest sleep.
 const TURN: Duration = Duration::from_millis(20);
+/// How often it is looked who is back: it is over in seconds.
+const LOOK: Duration = Duration::from_millis(200);
 /// Length of a message, bytes.
 const BYTES: usize = 100;
 
@@ -48,9 +50,9 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     site.kill()?;
     site.restart()?;
     let up_after = clock.since(killed_at);
-    let begun = Begun::now(&site, clock)?;
+    let mut begun = Begun::now(&site, clock)?.every(LOOK);
     let mut comeback = Comeback::new(missed, args, killed_at);
-    comeback.run(&site, clock, &mut rng)?;
+    comeback.run(&site, clock, &mut rng, &mut |back| begun.look(clock, back))?;
     let measured = begun.end(&site, clock)?;
     let mut report = Report::new("storm");
     report.parameter("sessions", pairs.len() * 2);
@@ -60,6 +62,7 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     report.row("server listens again after", up_after.as_secs_f64(), "s");
     comeback.tell(&mut report);
     measured.tell(&mut report, "session that came back", pairs.len() as u64 * 2);
+    measured.courses.tell_counts(&mut report, "sessions back");
     report.faults = comeback.faults;
     Ok(report)
 }

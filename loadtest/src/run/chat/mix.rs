@@ -49,13 +49,19 @@ impl Mix {
         while self.next < count && pace.is_due(self.next, now + LEAD) {
             let n = self.next;
             self.next += 1;
-            // By number, so that the same are in every run of this seed.
-            if Rng::new(self.seed ^ (n << 20)).part() < self.typing {
-                self.typed += 1;
+            if self.types(n) {
                 return Some(n);
             }
         }
         None
+    }
+
+    /// True exactly when the sender of message `n` is seen to type before it.
+    pub(super) fn types(&mut self, n: u64) -> bool {
+        // By number, so that the same are in every run of this seed.
+        let types = Rng::new(self.seed ^ (n << 20)).part() < self.typing;
+        self.typed += u64::from(types);
+        types
     }
 
     /// True exactly when a message that was heard is said to have been read.

@@ -11,6 +11,9 @@ fn chat() -> Chat {
         mix: Mix::new(0.0, 0.0, 1),
         outbox: Vec::new(),
         all: 1,
+        due: None,
+        turns: vec![0],
+        tally: Tally::default(),
         measured_from: 0,
         bytes: 20,
         patience: Duration::ZERO,
@@ -146,4 +149,15 @@ fn without_places_a_message_that_comes_twice_or_in_another_order_is_a_fault() {
     assert!(faults([&[0, 1], &[1, 0]]) > 0);
     assert!(faults([&[0, 1], &[0, 0, 1]]) > 0);
     assert!(faults([&[0, 1], &[0]]) > 0);
+}
+
+#[test]
+fn in_a_closed_loop_a_pair_sends_again_when_its_sender_has_heard() {
+    let mut chat = chat();
+    chat.due = Some(std::collections::VecDeque::new());
+    hear(&mut chat, 1, &right());
+    assert_eq!(chat.due.as_ref().map(std::collections::VecDeque::len), Some(0));
+    hear(&mut chat, 0, &right());
+    assert_eq!(chat.due.as_ref().map(|due| due[0]), Some(0));
+    assert_eq!((chat.tally.echoed, chat.tally.delivered), (1, 1));
 }

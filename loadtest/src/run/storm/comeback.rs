@@ -116,7 +116,14 @@ impl Comeback {
     }
 
     /// Until all are back, or the patience ends.
-    pub(super) fn run(&mut self, site: &Site, clock: &Clock, rng: &mut Rng) -> anyhow::Result<()> {
+    /// `look` is told often how many are.
+    pub(super) fn run(
+        &mut self,
+        site: &Site,
+        clock: &Clock,
+        rng: &mut Rng,
+        look: &mut dyn FnMut(u64),
+    ) -> anyhow::Result<()> {
         let bar = output::bar(self.sessions.len() as u64, "coming back");
         let mut swarm = site.swarm()?;
         for session in 0..self.sessions.len() {
@@ -132,6 +139,7 @@ impl Comeback {
                     swarm.send(key, &command);
                 }
             }
+            look(self.back as u64);
             bar.set_position(self.back as u64);
         }
         bar.finish_and_clear();
