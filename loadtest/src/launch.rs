@@ -100,16 +100,10 @@ impl Launched {
     }
 
     fn await_port(&mut self) -> anyhow::Result<()> {
-        for _ in 0..PORT_TRIES {
-            if TcpStream::connect_timeout(&self.address, PORT_PAUSE).is_ok() {
-                return Ok(());
-            }
-            if let Some(status) = self.child.try_wait()? {
-                bail!("the server ended before it listened: {status}");
-            }
-            thread::park_timeout(PORT_PAUSE);
-        }
-        bail!("the server does not listen on {}", self.address)
+        until_it_listens(self.address, PORT_TRIES, || match self.child.try_wait()? {
+            Some(status) => bail!("the server ended before it listened: {status}"),
+            None => Ok(()),
+        })
     }
 
     /// Its process id.
@@ -124,6 +118,31 @@ impl Drop for Launched {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until somebody listens at `address`.
+///
+/// # Errors
+///
+/// Nobody does after `patience`.
+pub(crate) fn await_port(address: SocketAddr, patience: Duration) -> anyhow::Result<()> {
+    let tries = patience.as_millis() / PORT_PAUSE.as_millis();
+    until_it_listens(address, u32::try_from(tries).unwrap_or(u32::MAX), || Ok(()))
+}
+
+fn until_it_listens(
+    address: SocketAddr,
+    tries: u32,
+    mut look: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for _ in 0..tries {
+        if TcpStream::connect_timeout(&address, PORT_PAUSE).is_ok() {
+            return Ok(());
+        }
+        look()?;
+        thread::park_timeout(PORT_PAUSE);
+    }
+    bail!("the server does not listen on {address}")
 }
 
 /// Runs `program` with `args` and these settings and no others; answers what it printed.

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 
 pub(crate) use self::install::{Installed, install};
 pub(crate) use self::recipe::Recipe;
-pub(crate) use self::start::start;
+pub(crate) use self::start::{Running, start};
 
 /// A server that can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, ValueEnum)]

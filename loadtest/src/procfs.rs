@@ -23,7 +23,24 @@ pub(crate) struct Memory {
     pub(crate) tcp: u64,
     /// TCP sockets of this network (`TCP: inuse`).
     pub(crate) sockets: u64,
+    /// What the kernel keeps of all sockets, open files and polled descriptors of this machine, without the buffers of TCP, bytes
+    /// (`/proc/slabinfo`, which root alone may read); 0 where it may not be read.
+    pub(crate) objects: u64,
+    /// All that the kernel keeps in slabs, bytes (`Slab`).
+    pub(crate) slab: u64,
 }
+
+/// Slabs that a connection has a part in.
+const SLABS: [&str; 8] = [
+    "TCP",
+    "TCPv6",
+    "sock_inode_cache",
+    "filp",
+    "dentry",
+    "eventpoll_epi",
+    "eventpoll_pwq",
+    "ep_head",
+];
 
 impl Memory {
     /// That of two processes of one machine.
@@ -35,6 +52,8 @@ impl Memory {
             // Both read those of the whole machine.
             tcp: self.tcp.max(other.tcp),
             sockets: self.sockets.max(other.sockets),
+            objects: self.objects.max(other.objects),
+            slab: self.slab.max(other.slab),
         }
     }
 
@@ -54,6 +73,8 @@ impl Memory {
             anonymous: kib(&smaps, "Anonymous:")?,
             tcp: tcp(&sockstat, "mem").unwrap_or(0) * 4_096,
             sockets: tcp(&sockstat, "inuse").unwrap_or(0),
+            objects: objects(&read("/proc/slabinfo").unwrap_or_default()),
+            slab: number_after(&read("/proc/meminfo")?, "Slab:").unwrap_or(0) * 1_024,
         })
     }
 }
@@ -106,6 +127,12 @@ pub(crate) fn family(pid: u32) -> Vec<u32> {
         seen += 1;
     }
     family
+}
+
+/// True exactly while process `pid` runs: one that has ended, and whose parent has not asked how, does not.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, behind)| !behind.starts_with(['Z', 'X']))
 }
 
 /// Descriptors that a process has open.
@@ -174,6 +201,18 @@ fn tcp(sockstat: &str, name: &str) -> Option<u64> {
     line.split_ascii_whitespace().skip_while(|word| *word != name).nth(1)?.parse().ok()
 }
 
+/// Bytes of the objects of [`SLABS`] that are in use (slabinfo(5)): name, active objects, objects, size of one.
+fn objects(slabinfo: &str) -> u64 {
+    let bytes = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let is_one = SLABS.contains(&words.next()?);
+        let active: u64 = words.next()?.parse().ok()?;
+        let size: u64 = words.nth(1)?.parse().ok()?;
+        is_one.then_some(active * size)
+    };
+    slabinfo.lines().filter_map(bytes).sum()
+}
+
 /// User and system time of `/proc/PID/stat`, fields 14 and 15, counted behind the name, which may hold anything.
 fn ticks(stat: &str) -> Option<[u64; 2]> {
     let (_, behind) = stat.rsplit_once(") ")?;
@@ -191,6 +230,9 @@ mod tests {
             "sockets: used 32\nTCP: inuse 1 orphan 0 tw 0 alloc 1 mem 36\nUDP: inuse 0 mem 5\n";
         assert_eq!((tcp(sockstat, "mem"), tcp(sockstat, "inuse")), (Some(36), Some(1)));
         assert_eq!(number_after("VmHWM: 9 kB\nVmRSS:\t  1300 kB\n", "VmRSS:"), Some(1_300));
+        let slabs =
+            "# name <active_objs>\nTCP 10 20 2368 13 8\nTCPx 9 9 9 9 9\nfilp 3 9 192 21 1\n";
+        assert_eq!((objects(slabs), objects("")), (24_256, 0));
         let stat = "7 (a) b) R 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 4242 1 2";
         assert_eq!(ticks(stat), Some([250, 50]));
     }
@@ -219,6 +261,7 @@ mod tests {
         assert!(memory.rss >= memory.anonymous && memory.pss > 0, "{memory:?}");
         assert!(cpu(pid).unwrap() > Duration::ZERO);
         assert!(descriptors_max() > 0 && descriptors(pid).unwrap() > 0);
+        assert!(is_alive(pid) && !is_alive(u32::MAX));
         assert!(Memory::read(u32::MAX).is_err());
     }
 }

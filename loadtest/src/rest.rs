@@ -109,6 +109,24 @@ pub(crate) fn messages(
     }
 }
 
+/// What was said last in `conversation`, the oldest first, as many as the server tells of its own accord.
+pub(crate) fn latest(
+    connection: &mut Connection<'_>,
+    conversation: i64,
+    user: i64,
+) -> anyhow::Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Said {
+        content: String,
+    }
+    let path = format!("/api/v1/conversations/{conversation}/messages/");
+    let said: Vec<Said> = connection
+        .call("GET", &path, user, "")?
+        .expect(200)
+        .with_context(|| format!("GET {path} as user {user}"))?;
+    Ok(said.into_iter().map(|said| said.content).collect())
+}
+
 impl From<&Message<'_>> for Row {
     fn from(message: &Message<'_>) -> Self {
         Self {

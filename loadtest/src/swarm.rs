@@ -25,6 +25,8 @@ use crate::ws::{self, Answer, Joined, Opcode, PAYLOAD_BYTES_MAX, Upgrade, Violat
 const EVENTS_MAX: usize = 1_024;
 /// A cut frame, at most, and room to receive behind it, bytes.
 const BUFFER_BYTES: usize = PAYLOAD_BYTES_MAX + 16 + 64 * 1024;
+/// What the kernel may keep for a session that reads on, bytes.
+const RECEIVE_BYTES: usize = 1024 * 1024;
 /// What may wait for a server that does not read, bytes; over it the session ends.
 const OUTBOUND_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -151,15 +153,17 @@ impl Swarm {
         }
     }
 
-    /// Reads on where [`Swarm::pause`] or [`Swarm::stop`] ended it.
-    pub(crate) fn go_on(&mut self, key: Key) {
+    /// Reads on where [`Swarm::stop`] ended it.
+    pub(crate) fn go_on(&mut self, key: Key) -> io::Result<()> {
         if let Some(session) = self.sessions[key.0].as_mut() {
+            SockRef::from(session.stream.socket()).set_recv_buffer_size(RECEIVE_BYTES)?;
             session.is_stopped = false;
             if !session.is_ready {
                 session.is_ready = true;
                 self.ready.push_back(key.0);
             }
         }
+        Ok(())
     }
 
     /// Begins to connect to `address`, from `source` where one is given. What becomes of it, [`Swarm::next`] tells.

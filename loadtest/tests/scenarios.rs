@@ -74,6 +74,9 @@ fn readers_that_stop_are_compared_with_none() {
     let figures = own("slow", &[]);
     is_positive(&figures, &["all_read_deliveries_per_s", "some_stopped_deliveries_per_s"]);
     is_positive(&figures, &["p99_some_stopped_to_all_read_median"]);
+    let stopped = &figures["sessions_that_stopped_reading"];
+    assert!(*stopped == 2 && figures["closed_by_the_server_as_slow"] == 2.0, "{figures}");
+    assert_eq!(figures["found_their_end_when_they_read_on"], 2);
 }
 
 #[test]

@@ -7,9 +7,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::str::FromStr;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread;
 
 use anyhow::{Context, bail};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -61,6 +63,15 @@ impl Part {
     }
 }
 
+/// What a part says when it has arrived, and before the count of sessions that it has opened.
+const ARRIVED: &str = "arrived";
+const OPEN: &str = "open ";
+
+/// Says how many sessions this part has open, on their way to more.
+pub(crate) fn tell_open(count: u64) {
+    output::line(&format!("{OPEN}{count}"));
+}
+
 /// How a part waits for the others.
 pub(crate) struct Steps(Receiver<()>);
 
@@ -81,7 +92,7 @@ impl Steps {
 
     /// Says that it has arrived.
     pub(crate) fn arrive() {
-        output::line("arrived");
+        output::line(ARRIVED);
     }
 
     /// True exactly when all have; to be asked until it is so.
@@ -101,12 +112,15 @@ impl Steps {
 /// All processes of a run.
 pub(crate) struct Crew {
     members: Vec<Member>,
+    /// Who said what; nothing where one ended.
+    said: Receiver<(usize, Option<String>)>,
+    /// By member: sessions that it has open.
+    open: Vec<u64>,
     _folder: TempDir,
 }
 
 struct Member {
     child: Child,
-    said: BufReader<ChildStdout>,
     part: Part,
 }
 
@@ -115,6 +129,7 @@ impl Crew {
     pub(crate) fn start(count: u32) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("fortifun-crew-").tempdir()?;
         let program = std::env::current_exe().context("where is this program?")?;
+        let (sender, said) = channel();
         let member = |n: u32| {
             let file = folder.path().join(n.to_string());
             let part = Part { n, of: count, file };
@@ -127,24 +142,32 @@ impl Crew {
                 .stderr(Stdio::piped())
                 .spawn()
                 .context("cannot start another process of this program")?;
-            let said = BufReader::new(child.stdout.take().expect("it is piped"));
-            anyhow::Ok(Member { child, said, part })
+            let stdout = child.stdout.take().expect("it is piped");
+            let sender = sender.clone();
+            thread::spawn(move || hand_on(n as usize, stdout, &sender));
+            anyhow::Ok(Member { child, part })
         };
         let members = (0..count).map(member).collect::<Result<_, _>>()?;
-        Ok(Self { members, _folder: folder })
+        Ok(Self { members, said, open: vec![0; count as usize], _folder: folder })
     }
 
-    /// Waits until all have arrived, and lets them go on.
+    /// Waits until all have arrived, and lets them go on; `bar` shows the sessions that they have open meanwhile.
     ///
     /// # Errors
     ///
     /// One has ended; the error is what it said.
-    pub(crate) fn step(&mut self) -> anyhow::Result<()> {
-        for member in &mut self.members {
-            let mut line = String::new();
-            member.said.read_line(&mut line)?;
-            if line.is_empty() {
-                return Err(member.complaint());
+    pub(crate) fn step(&mut self, bar: &ProgressBar) -> anyhow::Result<()> {
+        let mut arrived = 0;
+        while arrived < self.members.len() {
+            let (n, line) = self.said.recv().context("all processes are gone")?;
+            match line.as_deref() {
+                None => return Err(self.members[n].complaint()),
+                Some(ARRIVED) => arrived += 1,
+                Some(line) => {
+                    let open = line.strip_prefix(OPEN).and_then(|count| count.parse().ok());
+                    self.open[n] = open.unwrap_or(self.open[n]);
+                    bar.set_position(self.open.iter().sum());
+                }
             }
         }
         for member in &mut self.members {
@@ -167,6 +190,15 @@ impl Crew {
         };
         self.members.iter_mut().map(found).collect()
     }
+}
+
+/// Hands on what a member says, line for line, to its end.
+fn hand_on(n: usize, stdout: ChildStdout, said: &Sender<(usize, Option<String>)>) {
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        // Nobody listens any more once the run is over.
+        let _ = said.send((n, Some(line)));
+    }
+    let _ = said.send((n, None));
 }
 
 impl Member {

@@ -23,7 +23,7 @@ const TURN: Duration = Duration::from_millis(50);
 /// How long the last messages may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long those who had stopped may take to find their end.
-const WAKING: Duration = Duration::from_secs(2);
+const WAKING: Duration = Duration::from_secs(5);
 /// Late messages sent in a row before sockets are read again.
 const BURST_MAX: usize = 64;
 
@@ -214,7 +214,7 @@ impl Fan {
     pub(crate) fn wake(&self, swarm: &mut Swarm, clock: &Clock) -> anyhow::Result<usize> {
         let stopped: Vec<Key> = self.manner.stopped_keys(self.rooms.len()).collect();
         for key in &stopped {
-            swarm.go_on(*key);
+            swarm.go_on(*key)?;
         }
         let (mut ended, deadline) = (0, clock.now() + WAKING);
         while ended < stopped.len() && clock.now() < deadline {

@@ -1,9 +1,11 @@
 //! The server under load, with the users and conversations that a run needs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use fortifun_fixtures::{Database, Durability, Postgres};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::pin::pin;
@@ -11,9 +13,10 @@ use crate::args::Site as Args;
 use crate::clock;
 use crate::dialect::{Dialect, Place};
 use crate::http::Connection;
-use crate::launch::{self, Launched, RAISED};
+use crate::launch::{self, Launched, RAISED, await_port};
 use crate::output;
 use crate::pairs::Pair;
+use crate::procfs;
 use crate::rest;
 use crate::run::{parallel, run_name};
 use crate::swarm::Swarm;
@@ -21,6 +24,12 @@ use crate::target::Target;
 use crate::tls::Trust;
 use crate::token::{Signer, Tokens};
 
+/// How long a server that is watched by others may take to listen again.
+const RESTART_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a killed process may take to be gone.
+const DEATH_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked for.
+const DEATH_PAUSE: Duration = Duration::from_millis(5);
 /// Connections that open conversations.
 const CONCURRENCY: usize = 32;
 /// What is said first in each conversation.
@@ -114,21 +123,27 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// This run did not start it.
+    /// Its process is not known, or is another user's.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
-        let own = self.own.as_mut().context("only a server that the run starts can be killed")?;
-        own.server = None;
-        Ok(())
+        if let Some(own) = &mut self.own {
+            own.server = None;
+            return Ok(());
+        }
+        let pid = self.pid.context("a server that is to be killed must be known: --server-pid")?;
+        kill(pid)
     }
 
-    /// Starts it again, on the same port, and waits until it listens.
+    /// Starts it again, on the same port, and waits until it listens. A server that this run did not start, whoever watches it
+    /// starts again.
     ///
     /// # Errors
     ///
     /// It does not start.
     pub(crate) fn restart(&mut self) -> anyhow::Result<()> {
-        let own =
-            self.own.as_mut().context("only a server that the run starts can be restarted")?;
+        let Some(own) = &mut self.own else {
+            self.pid = None;
+            return await_port(self.target.address, RESTART_PATIENCE);
+        };
         let port = self.target.address.port();
         let server = own.serve(port)?;
         self.pid = Some(server.pid());
@@ -316,6 +331,18 @@ impl Own {
     }
 }
 
+/// Kills process `pid`, and waits until it listens no more.
+fn kill(pid: u32) -> anyhow::Result<()> {
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no process id")?;
+    kill_process(process, Signal::KILL).with_context(|| format!("cannot kill process {pid}"))?;
+    let clock = clock::Clock::start();
+    while procfs::is_alive(pid) {
+        ensure!(clock.now() < DEATH_PATIENCE, "process {pid} does not die");
+        std::thread::park_timeout(DEATH_PAUSE);
+    }
+    Ok(())
+}
+
 /// The key that tokens are signed with; nothing where nobody asks for tokens.
 fn secret(args: &Args) -> anyhow::Result<Vec<u8>> {
     Ok(match (&args.secret_file, &args.secret) {
@@ -369,6 +396,16 @@ mod tests {
         let [(_, inward), (_, outward), (_, answer)] = Frames::of_texts(100, 100).settings();
         assert_eq!((&*inward, &*outward), ("106", "102"));
         assert!(answer.ends_with("\\r\\n\\r\\n") && !answer.contains('\r'));
+    }
+
+    #[test]
+    fn a_killed_process_is_gone_though_nobody_has_asked_how_it_ended() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let killed = kill(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        killed.unwrap();
+        assert!(kill(0).is_err());
     }
 
     #[test]

@@ -27,10 +27,15 @@ pub(crate) enum Tool {
 }
 
 impl Recipe {
-    /// Which version of which package it is: `bun 1.4.5`; empty where there is no package.
+    /// Which version of which package it is: `channels 4.3.2`, and `1.4.5` alone where the package has the peer's own name; empty
+    /// where there is no package.
     pub(crate) fn version(&self) -> String {
-        let pinned = self.package.and_then(|name| Some(format!("{name} {}", self.pinned(name)?)));
-        pinned.unwrap_or_default()
+        let Some((package, pinned)) =
+            self.package.and_then(|name| Some((name, self.pinned(name)?)))
+        else {
+            return String::new();
+        };
+        if package == self.name { pinned } else { format!("{package} {pinned}") }
     }
 
     /// The version of `package` that the peer's own files name.
@@ -134,7 +139,10 @@ mod tests {
             let digits = pinned.chars().all(|c| c.is_ascii_digit() || c == '.');
             assert!(digits && pinned.contains('.'), "{}: {package} {pinned:?}", recipe.name);
         }
-        assert_eq!(of(Peer::Raw).expect("it has one").version(), "");
+        let version = |peer| of(peer).expect("it has one").version();
+        assert_eq!(version(Peer::Raw), "");
+        assert!(version(Peer::Bun).starts_with(|c: char| c.is_ascii_digit()));
+        assert!(version(Peer::Django).starts_with("channels 4."));
     }
 
     #[test]

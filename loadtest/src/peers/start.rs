@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 
@@ -19,6 +19,7 @@ const LOG: &str = "server.log";
 /// A peer that listens, and what was made for it. Killed when dropped, and where the thread that started it ends.
 #[derive(Debug)]
 pub(crate) struct Running {
+    command: Command,
     child: Child,
     /// Where it listens.
     pub(crate) address: SocketAddr,
@@ -43,7 +44,8 @@ pub(crate) fn start(
     let log = installed.folder.join(LOG);
     let told = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let (host, port) = (address.ip().to_string(), address.port().to_string());
-    let child = launch::command(&installed.program, cores)
+    let mut command = launch::command(&installed.program, cores);
+    command
         .args(&installed.args)
         .current_dir(&installed.folder)
         .env_clear()
@@ -54,10 +56,10 @@ pub(crate) fn start(
         .envs([("UVICORN_HOST", &host), ("UVICORN_PORT", &port)])
         .stdin(Stdio::null())
         .stdout(told.try_clone()?)
-        .stderr(told)
-        .spawn()
-        .with_context(|| format!("cannot start {}", installed.program.display()))?;
-    let mut running = Running { child, address, log, world };
+        .stderr(told);
+    let child =
+        command.spawn().with_context(|| format!("cannot start {}", installed.program.display()))?;
+    let mut running = Running { command, child, address, log, world };
     ready::wait(&mut running.child, address)
         .with_context(|| format!("{} does not start ({})", peer.name(), running.told()))?;
     Ok(running)
@@ -72,6 +74,18 @@ impl Running {
     /// The key of its tokens, where it asks for any.
     pub(crate) fn secret(&self) -> Option<&str> {
         self.world.secret.as_deref()
+    }
+
+    /// Starts it again where it has ended, on the same port, beside what it had.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub(crate) fn tend(&mut self) -> anyhow::Result<()> {
+        if self.child.try_wait()?.is_some() {
+            self.child = self.command.spawn().context("cannot start a server again")?;
+        }
+        Ok(())
     }
 
     /// How it ended, and the last line of what it said; `None` while it runs.

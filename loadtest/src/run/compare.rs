@@ -1,19 +1,22 @@
 //! `compare`: the same scenario against several servers in turns.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::args::Compare as Args;
+use crate::args::{Compare as Args, Compared};
 use crate::compare::{base, check, comparison, failed, figures, people, turns};
 use crate::launch;
 use crate::output::{self, Report};
-use crate::peers::{Installed, Peer, install, start};
+use crate::peers::{Installed, Peer, Running, install, start};
 use crate::report::{Figures, Subject};
 
+/// How often it is looked whether a server was killed.
+const TEND: Duration = Duration::from_millis(20);
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -109,7 +112,7 @@ impl Contender {
         if let Some(core) = args.client_core {
             child.args(["--client-core", &core.to_string()]);
         }
-        let server = if self.peer.is_started_by_scenarios() {
+        let mut server = if self.peer.is_started_by_scenarios() {
             self.tell_program(&mut child, args);
             None
         } else {
@@ -123,11 +126,9 @@ impl Contender {
             }
             Some(server)
         };
-        let output = child
-            .args(&args.flags)
-            .stdin(Stdio::null())
-            .output()
-            .context("cannot start this program again")?;
+        child.args(&args.flags).stdin(Stdio::null());
+        let tended = server.as_mut().filter(|_| args.scenario == Compared::Storm);
+        let output = output(child, tended).context("cannot run this program again")?;
         let mut figures = figures(args.scenario, &output);
         if let Some(ended) = server.and_then(|mut server| server.ended()) {
             figures = failed(args.scenario, [vec![ended], figures.faults].concat(), 1);
@@ -154,6 +155,19 @@ impl Contender {
             child.args(["--set", &format!("{name}={value}")]);
         }
     }
+}
+
+/// Runs `child` to its end; the server that it kills meanwhile is started again.
+fn output(mut child: Command, tended: Option<&mut Running>) -> anyhow::Result<Output> {
+    let Some(server) = tended else { return Ok(child.output()?) };
+    thread::scope(|scope| {
+        let run = scope.spawn(move || child.output());
+        while !run.is_finished() {
+            server.tend()?;
+            thread::park_timeout(TEND);
+        }
+        Ok(run.join().expect("it returns its errors")?)
+    })
 }
 
 fn version(program: &Path) -> anyhow::Result<String> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::open::Opener;
@@ -27,6 +27,8 @@ const TURN: Duration = Duration::from_millis(200);
 /// Connections that look conversations up.
 const LOOKUPS: usize = 8;
 
+/// How many sockets may be missing in the kernel's count because others ended meanwhile.
+const SOCKETS_ASIDE_PERCENT: u64 = 5;
 /// Addresses that one process may bind on loopback.
 const SOURCES_OF_PART: u32 = 256;
 
@@ -54,13 +56,25 @@ pub(crate) fn run(args: &Idle, clock: &Clock) -> anyhow::Result<Report> {
 /// What all processes found.
 fn together(args: &Idle) -> anyhow::Result<Found> {
     let mut crew = Crew::start(args.processes)?;
+    let most = args.connections.iter().max().copied().unwrap_or_default();
+    let bar = output::bar(u64::from(most), "opening sessions");
     // Each count is held until all have reached it, and until all have looked.
-    for _ in 0..2 * args.connections.len() + 2 {
-        crew.step()?;
+    for count in &args.connections {
+        crew.step(&bar)?;
+        bar.set_message(format!("settling at {count}"));
+        crew.step(&bar)?;
+        bar.set_message("opening sessions");
     }
+    for what in ["holding", "ending"] {
+        crew.step(&bar)?;
+        bar.set_message(what);
+    }
+    bar.finish_and_clear();
     let mut found = crew.end::<Found>()?.into_iter();
     let first = found.next().context("there is no process")?;
-    Ok(found.fold(first, Found::with))
+    let all = found.fold(first, Found::with);
+    all.check(&args.connections)?;
+    Ok(all)
 }
 
 /// Opens this process' share of the sessions and looks at its server.
@@ -88,6 +102,7 @@ fn hold(args: &Idle, part: Option<&Part>, clock: &Clock) -> anyhow::Result<Found
     for &count in &counts {
         let some = &upgrades[begun..count as usize];
         let Sessions { dialect, swarm, answers, faults, .. } = &mut idle;
+        let opener = part.map_or(opener, |_| opener.telling(begun as u64));
         opener.open(swarm, &site.target, clock, some, |key, happening| {
             answers.extend(on(*dialect, faults, key, &happening).map(|answer| (key, answer)));
         })?;
@@ -244,6 +259,22 @@ struct Found {
 }
 
 impl Found {
+    /// Whether it is about as many sessions as were asked for, by the processes' own count and by the kernel's.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    fn check(&self, asked: &[u32]) -> anyhow::Result<()> {
+        let held: Vec<u32> = self.points.iter().skip(1).map(|point| point.count).collect();
+        ensure!(held == asked, "the processes held {held:?} sessions and not {asked:?}");
+        let [start, .., last] = &self.points[..] else { bail!("nothing was looked at") };
+        // Both ends of each are on this machine; what else it does opens and ends sockets, too.
+        let sockets = last.memory.sockets.saturating_sub(start.memory.sockets);
+        let least = u64::from(last.count) * 2 * (100 - SOCKETS_ASIDE_PERCENT) / 100;
+        ensure!(sockets >= least, "the kernel knows {sockets} sockets of {} sessions", last.count);
+        Ok(())
+    }
+
     /// That of two processes.
     fn with(mut self, other: Self) -> Self {
         for (point, more) in self.points.iter_mut().zip(other.points) {
@@ -285,6 +316,10 @@ fn report(Found { points, held, faults }: &Found) -> Report {
         report.row(format!("at {count}: anonymous"), memory.anonymous, "bytes");
         report.row(format!("at {count}: TCP buffers, both ends"), memory.tcp, "bytes");
         report.row(format!("at {count}: TCP sockets, both ends"), memory.sockets, "");
+        if memory.objects > 0 {
+            report.row(format!("at {count}: kernel objects, both ends"), memory.objects, "bytes");
+        }
+        report.row(format!("at {count}: kernel slabs in all"), memory.slab, "bytes");
     }
     // The start is left out where two counts are there: what the first session alone costs would weigh on every one.
     let first = &points[usize::from(points.len() > 2)];
@@ -294,7 +329,12 @@ fn report(Found { points, held, faults }: &Found) -> Report {
         ("proportional", first.memory.pss, last.memory.pss),
         ("anonymous", first.memory.anonymous, last.memory.anonymous),
         ("TCP buffers, both ends", first.memory.tcp, last.memory.tcp),
+        ("kernel objects, both ends", first.memory.objects, last.memory.objects),
+        ("kernel slabs, both ends", first.memory.slab, last.memory.slab),
     ] {
+        if then == 0 {
+            continue;
+        }
         let per_session = slope(first.count, last.count, at, then);
         report.row(format!("a session at rest: {name}"), per_session, "bytes");
     }
@@ -304,6 +344,8 @@ fn report(Found { points, held, faults }: &Found) -> Report {
     report.row("held", held.took.as_secs_f64(), "s");
     report.row("heartbeats answered", held.pings, "");
     report.row("server CPU while held", held.cpu.as_secs_f64(), "s");
+    let busy = held.cpu.as_secs_f64() / held.took.as_secs_f64().max(1e-9);
+    report.row("server CPU at rest", 100.0 * busy, "%");
     if held.pings > 0 {
         let per_ping = held.cpu.as_secs_f64() * 1e6 / held.pings as f64;
         report.row("server CPU a heartbeat", per_ping, "us");
@@ -354,6 +396,20 @@ mod tests {
         let table = report(&found(three())).table();
         assert!(table.contains("from the start on: resident"), "{table}");
         assert!((slope(10, 20, 5_000, 4_000) + 100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_sum_that_is_not_what_was_asked_for_is_an_error() {
+        let with = |count, sockets| {
+            let memory = Memory { sockets, ..Memory::default() };
+            found(vec![point(0, 1), Point { count, memory }])
+        };
+        with(100, 195).check(&[100]).unwrap();
+        let error = |found: Found, asked: &[u32]| found.check(asked).unwrap_err().to_string();
+        let wrong = error(with(99, 200), &[100]);
+        assert_eq!(wrong, "the processes held [99] sessions and not [100]");
+        assert_eq!(error(with(100, 150), &[100]), "the kernel knows 150 sockets of 100 sessions");
+        assert!(found(vec![point(0, 1)]).check(&[100]).is_err());
     }
 
     #[test]

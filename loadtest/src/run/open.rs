@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 
 use crate::clock::Clock;
+use crate::engine::crew::tell_open;
 use crate::output;
 use crate::pace::Pace;
 use crate::procfs;
@@ -20,6 +21,8 @@ const RATE_PER_SOURCE: f64 = 150.0;
 const RATE_MAX: f64 = 2_000.0;
 /// Handshakes that are under way at once.
 const UNDER_WAY_MAX: usize = 512;
+/// It is told each time that so many more are open.
+const TOLD_EVERY: usize = 250;
 /// The longest sleep.
 const TURN: Duration = Duration::from_millis(50);
 /// How long nothing may come of any handshake.
@@ -32,6 +35,8 @@ const DESCRIPTORS_SPARE: u64 = 64;
 pub(crate) struct Opener {
     sources: u32,
     per_second: f64,
+    /// How many are open already, where the process that started this one is told how many are.
+    told_from: Option<u64>,
 }
 
 impl Opener {
@@ -45,7 +50,13 @@ impl Opener {
         ensure!(need <= may, "{need} descriptors are needed and {may} allowed: ulimit -n {need}");
         let sources = sessions.div_ceil(SESSIONS_PER_SOURCE).max(1);
         let usual = (f64::from(sources) * RATE_PER_SOURCE).min(RATE_MAX);
-        Ok(Self { sources, per_second: per_second.unwrap_or(usual) })
+        let per_second = per_second.unwrap_or(usual);
+        Ok(Self { sources, per_second, told_from: None })
+    }
+
+    /// Tells the process that started this one how many are open; `open` are already.
+    pub(crate) fn telling(self, open: u64) -> Self {
+        Self { told_from: Some(open), ..self }
     }
 
     /// Opens a session for each of `upgrades`, in that order. What happens besides meanwhile, on these sessions and the swarm's
@@ -89,6 +100,11 @@ impl Opener {
                         opened += 1;
                         last_at = clock.now();
                         bar.inc(1);
+                        if let Some(before) = self.told_from
+                            && (opened % TOLD_EVERY == 0 || opened == upgrades.len())
+                        {
+                            tell_open(before + opened as u64);
+                        }
                     }
                     Happening::Ended(ending) => match keys.iter().position(|own| *own == key) {
                         Some(n) => {

@@ -1,5 +1,5 @@
 //! The way back of each session: it waits a random time, longer after each failure, connects, asks for what it missed, and is back
-//! when it has heard that.
+//! when it has heard that, or read it in the history where the server cannot be asked.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::history::{History, Read};
 use crate::args::Storm as Args;
 use crate::clock::Clock;
-use crate::dialect::Place;
+use crate::dialect::{Dialect, Place};
 use crate::engine::room::{content, named};
 use crate::engine::site::Site;
 use crate::faults::Faults;
@@ -59,6 +60,8 @@ pub(super) struct Comeback {
     back: usize,
     tries: u64,
     doubles: u64,
+    /// Missed messages that were read in the history.
+    told_by_rest: u64,
     /// From the kill until a session was back, microseconds.
     took: Histogram<u64>,
     /// From the connect that succeeded until a session was back, microseconds.
@@ -80,6 +83,8 @@ struct Session {
     is_back: bool,
     /// True exactly while it waits to ask again.
     is_waiting: bool,
+    /// True exactly while it is connected to a server that knows no resume.
+    is_open: bool,
 }
 
 impl Comeback {
@@ -93,6 +98,7 @@ impl Comeback {
             connected_at: Duration::ZERO,
             is_back: false,
             is_waiting: false,
+            is_open: false,
         };
         Self {
             sessions: missed.into_iter().map(session).collect(),
@@ -108,6 +114,7 @@ impl Comeback {
             back: 0,
             tries: 0,
             doubles: 0,
+            told_by_rest: 0,
             took: latencies(),
             resume: latencies(),
             failures: HashMap::new(),
@@ -124,6 +131,20 @@ impl Comeback {
         rng: &mut Rng,
         look: &mut dyn FnMut(u64),
     ) -> anyhow::Result<()> {
+        std::thread::scope(|scope| {
+            let history =
+                (site.dialect == Dialect::Django).then(|| History::start(scope, &site.target));
+            self.come_back((site, history.as_ref()), clock, rng, look)
+        })
+    }
+
+    fn come_back(
+        &mut self,
+        (site, history): (&Site, Option<&History>),
+        clock: &Clock,
+        rng: &mut Rng,
+        look: &mut dyn FnMut(u64),
+    ) -> anyhow::Result<()> {
         let bar = output::bar(self.sessions.len() as u64, "coming back");
         let mut swarm = site.swarm()?;
         for session in 0..self.sessions.len() {
@@ -135,9 +156,14 @@ impl Comeback {
             self.ask_due(&mut swarm, clock.now());
             swarm.wait(wait)?;
             while let Some((key, happening)) = swarm.next() {
-                if let Some(command) = self.on(key, happening, clock.now(), rng) {
+                if let Some(history) = history {
+                    self.on_of_django(key, &happening, history, (clock.now(), rng));
+                } else if let Some(command) = self.on(key, happening, clock.now(), rng) {
                     swarm.send(key, &command);
                 }
+            }
+            while let Some(read) = history.and_then(History::next) {
+                self.on_history(read, history, clock.now());
             }
             look(self.back as u64);
             bar.set_position(self.back as u64);
@@ -218,10 +244,7 @@ impl Comeback {
         match happening {
             Happening::Opened => None,
             Happening::Ended(ending) => {
-                self.owners.remove(&key);
-                self.sessions[n].is_waiting = false;
-                self.on_ended(n, &ending);
-                self.schedule(n, now, rng);
+                self.on_ended((key, n), &ending, now, rng);
                 None
             }
             Happening::Text(text) => match wire::read(text) {
@@ -257,8 +280,52 @@ impl Comeback {
         }
     }
 
-    fn on_ended(&mut self, n: usize, ending: &Ending) {
+    /// What happened to a connection with a server that knows no resume: once it stands, the history is read.
+    fn on_of_django(
+        &mut self,
+        key: Key,
+        happening: &Happening<'_>,
+        history: &History,
+        (now, rng): (Duration, &mut Rng),
+    ) {
+        let Some(n) = self.owners.get(&key).copied() else { return };
+        match happening {
+            Happening::Opened => {
+                self.sessions[n].is_open = true;
+                history.ask(n, self.sessions[n].missed.place);
+            }
+            // Who comes and goes; nobody speaks.
+            Happening::Text(_) => {}
+            Happening::Ended(ending) => self.on_ended((key, n), ending, now, rng),
+        }
+    }
+
+    /// What a session read in the history; one that could not asks again.
+    fn on_history(&mut self, read: Read, history: Option<&History>, now: Duration) {
+        let n = read.session;
+        if !self.sessions[n].is_open {
+            return;
+        }
+        match (read.contents, history) {
+            (Ok(contents), _) => {
+                let is_there = |n: &u64| contents.contains(&content((*n % 2) as usize, *n, BYTES));
+                let found = (0..self.missed).filter(is_there).count() as u64;
+                self.told_by_rest += found;
+                self.sessions[n].next = self.sessions[n].missed.after + 1 + found;
+                self.on_resumed(n, now);
+            }
+            (Err(_), Some(history)) => {
+                self.put_off += 1;
+                history.ask(n, self.sessions[n].missed.place);
+            }
+            (Err(error), None) => self.faults.add(error),
+        }
+    }
+
+    fn on_ended(&mut self, (key, n): (Key, usize), ending: &Ending, now: Duration, rng: &mut Rng) {
+        self.owners.remove(&key);
         let session = &mut self.sessions[n];
+        (session.is_waiting, session.is_open) = (false, false);
         let why = match ending {
             Ending::Refused(status, _) => format!("refused with {status}"),
             Ending::Closed(code, _) => format!("closed with {code}"),
@@ -269,6 +336,7 @@ impl Comeback {
         if std::mem::replace(&mut session.is_back, false) {
             self.back -= 1;
         }
+        self.schedule(n, now, rng);
     }
 
     fn on_message(&mut self, n: usize, message: &Message<'_>) {
@@ -323,7 +391,14 @@ impl Comeback {
         for (why, count) in failures {
             report.row(format!("connects that failed: {why}"), *count, "");
         }
-        report.row("missed messages heard", heard.sum::<u64>(), "");
+        let (heard, all) = (heard.sum::<u64>(), self.missed * self.sessions.len() as u64);
+        report.row("missed messages heard", heard, "");
+        report.row("of these read over REST", self.told_by_rest, "");
+        report.row(
+            "missed by the sockets",
+            all.saturating_sub(heard.saturating_sub(self.told_by_rest)),
+            "",
+        );
         report.row("messages heard twice", self.doubles, "");
         report.latency("back after the kill", &self.took);
         report.latency("connect to all heard", &self.resume);

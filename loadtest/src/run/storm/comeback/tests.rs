@@ -13,6 +13,7 @@ fn comeback() -> Comeback {
         connected_at: Duration::ZERO,
         is_back: false,
         is_waiting: false,
+        is_open: false,
     };
     Comeback {
         sessions: vec![session],
@@ -28,6 +29,7 @@ fn comeback() -> Comeback {
         back: 0,
         tries: 0,
         doubles: 0,
+        told_by_rest: 0,
         took: latencies(),
         resume: latencies(),
         failures: HashMap::new(),
@@ -120,4 +122,19 @@ fn who_is_told_to_wait_asks_again() {
         comeback.sessions[0].is_waiting = false;
     }
     assert_eq!((comeback.back, comeback.faults.count()), (0, 0));
+}
+
+#[test]
+fn where_there_is_no_resume_the_history_brings_a_session_back() {
+    for (numbers, faults) in [(&[0, 1][..], 0), (&[1], 1), (&[], 1)] {
+        let mut comeback = comeback();
+        let contents = || Ok(numbers.iter().map(|n| content(*n as usize % 2, *n, BYTES)).collect());
+        let read = || Read { session: 0, contents: contents() };
+        comeback.on_history(read(), None, Duration::from_secs(2));
+        assert_eq!(comeback.back, 0, "it is not connected");
+        comeback.sessions[0].is_open = true;
+        comeback.on_history(read(), None, Duration::from_secs(2));
+        assert_eq!((comeback.back, comeback.faults.count()), (1, faults), "{numbers:?}");
+        assert_eq!(comeback.told_by_rest, numbers.len() as u64);
+    }
 }
