@@ -85,7 +85,10 @@ pub(crate) fn figures(scenario: Compared, output: &Output) -> Figures {
         }
         _ => {
             let said = String::from_utf8_lossy(&output.stderr);
-            let said = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+            // What it says itself; behind that may stand a page that a server answered.
+            let own = said.lines().find(|line| line.starts_with(env!("CARGO_PKG_NAME")));
+            let last = || said.lines().rfind(|line| !line.trim().is_empty());
+            let said = own.or_else(last).unwrap_or_default();
             failed(scenario, vec![format!("{}: {said}", output.status)], 1)
         }
     }
@@ -193,6 +196,7 @@ mod tests {
         for (code, stdout, stderr, why) in [
             (2, "", "fortifun-loadtest: no port\n", "exit status: 2: fortifun-loadtest: no port"),
             (101, "{\"name\"", "panicked\n\n", "exit status: 101: panicked"),
+            (2, "", "fortifun-loadtest: 500\n</html>", "exit status: 2: fortifun-loadtest: 500"),
             (1, "{}", "", "exit status: 1: "),
         ] {
             let run = figures(Compared::Echo, &output(code, stdout, stderr));

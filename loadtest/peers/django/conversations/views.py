@@ -1,5 +1,8 @@
 """A user's conversations, opening one, and what was said in it."""
 
+from django.core.signals import request_finished
+from django.db import connections
+from django.dispatch import receiver
 from django.shortcuts import get_object_or_404
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
@@ -8,6 +11,12 @@ from accounts.models import User
 from conversations.models import Conversation, Message
 
 PAGE = 50
+
+
+@receiver(request_finished)
+def let_go(**kwargs):
+    """Under ASGI each request has a thread of its own, which would leave its connection behind."""
+    connections.close_all()
 
 
 @api_view(["GET", "POST"])
