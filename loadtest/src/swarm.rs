@@ -25,7 +25,9 @@ use crate::ws::{self, Answer, Joined, Opcode, PAYLOAD_BYTES_MAX, Upgrade, Violat
 const EVENTS_MAX: usize = 1_024;
 /// A cut frame, at most, and room to receive behind it, bytes.
 const BUFFER_BYTES: usize = PAYLOAD_BYTES_MAX + 16 + 64 * 1024;
-/// What the kernel may keep for a session that reads on, bytes.
+/// What the kernel may keep for a session that has stopped reading, and for one that reads on, bytes. With much less than a segment
+/// of loopback for the first, the sender's timers would decide how fast the second takes up what waits.
+const STOPPED_BYTES: usize = 32 * 1024;
 const RECEIVE_BYTES: usize = 1024 * 1024;
 /// What may wait for a server that does not read, bytes; over it the session ends.
 const OUTBOUND_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -144,11 +146,13 @@ impl Swarm {
         }
     }
 
-    /// The same, and the kernel keeps as little as it can.
+    /// The same, and the kernel keeps little.
     pub(crate) fn stop(&mut self, key: Key) -> io::Result<()> {
         self.pause(key);
         match self.sessions[key.0].as_ref() {
-            Some(session) => SockRef::from(session.stream.socket()).set_recv_buffer_size(1),
+            Some(session) => {
+                SockRef::from(session.stream.socket()).set_recv_buffer_size(STOPPED_BYTES)
+            }
             None => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::report::{Measure, Row, Subject};
 
 /// Title, unit, and whether the lesser figure is the better one. The key is made of title and unit, as in a report.
-const KNOWN: [(&str, &str, bool); 29] = [
+const KNOWN: [(&str, &str, bool); 33] = [
     ("server CPU per message", "us", true),
     ("server CPU per message, user", "us", true),
     ("server CPU per message, system", "us", true),
@@ -20,6 +20,7 @@ const KNOWN: [(&str, &str, bool); 29] = [
     ("server CPU per committed message, system", "us", true),
     ("server CPU per session that came back", "us", true),
     ("a session at rest: resident", "bytes", true),
+    ("a session at rest: kernel objects, both ends", "bytes", true),
     ("server CPU while held", "s", true),
     ("server CPU a heartbeat", "us", true),
     ("echoed", "1/s", false),
@@ -35,6 +36,9 @@ const KNOWN: [(&str, &str, bool); 29] = [
     ("handshake p50", "us", true),
     ("handshake p99", "us", true),
     ("all back after", "s", true),
+    ("server listens again after", "s", true),
+    ("connect to all heard p99", "us", true),
+    ("missed by the sockets", "", true),
 ];
 
 /// Those that at least one of `runs` has.

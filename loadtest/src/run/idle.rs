@@ -57,7 +57,10 @@ pub(crate) fn run(args: &Idle, clock: &Clock) -> anyhow::Result<Report> {
 fn together(args: &Idle) -> anyhow::Result<Found> {
     let mut crew = Crew::start(args.processes)?;
     let most = args.connections.iter().max().copied().unwrap_or_default();
-    let bar = output::bar(u64::from(most), "opening sessions");
+    let bar = output::bar(u64::from(most), "starting servers");
+    crew.step(&bar)?;
+    crew.step(&bar)?;
+    bar.set_message("opening sessions");
     // Each count is held until all have reached it, and until all have looked.
     for count in &args.connections {
         crew.step(&bar)?;
@@ -97,7 +100,10 @@ fn hold(args: &Idle, part: Option<&Part>, clock: &Clock) -> anyhow::Result<Found
         faults: Faults::default(),
         steps: part.map(|_| Steps::listen()),
     };
+    // All servers run, and nobody has opened a session yet.
+    idle.step()?;
     let mut points = vec![Point { count: 0, memory: Memory::read(pid)? }];
+    idle.step()?;
     let mut begun = 0;
     for &count in &counts {
         let some = &upgrades[begun..count as usize];
@@ -341,6 +347,14 @@ fn report(Found { points, held, faults }: &Found) -> Report {
     // The steps in which tables and heaps grow move a slope up or down; an average from the start hides none of them.
     let whole = slope(0, last.count, points[0].memory.rss, last.memory.rss);
     report.row("a session, all from the start on: resident", whole, "bytes");
+    for (name, at, then) in [
+        ("TCP buffers, both ends", points[0].memory.tcp, last.memory.tcp),
+        ("kernel objects, both ends", points[0].memory.objects, last.memory.objects),
+        ("kernel slabs, both ends", points[0].memory.slab, last.memory.slab),
+    ] {
+        let grown = then.saturating_sub(at);
+        report.row(format!("all sessions, from the start on: {name}"), grown, "bytes");
+    }
     report.row("held", held.took.as_secs_f64(), "s");
     report.row("heartbeats answered", held.pings, "");
     report.row("server CPU while held", held.cpu.as_secs_f64(), "s");
