@@ -8,3 +8,4 @@ pub(crate) mod pin;
 pub(crate) mod room;
 pub(crate) mod sampler;
 pub(crate) mod site;
+pub(crate) mod together;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::procfs;
 
 /// Times of a program's processes up to a moment, by process.
@@ -17,7 +19,7 @@ struct Times {
 }
 
 /// Processor time.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub(crate) struct Spent {
     /// In its own code.
     pub(crate) user: Duration,

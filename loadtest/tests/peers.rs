@@ -64,6 +64,13 @@ fn all_the_others_echo_and_tell_a_room_side_by_side() {
 }
 
 #[test]
+#[ignore = "installs Django"]
+fn ours_and_django_store_and_come_back_side_by_side() {
+    all_do_well("chat", &["fortifun", "django"], "commits_per_s");
+    all_do_well("storm", &["fortifun", "django"], "all_back_after_s");
+}
+
+#[test]
 fn one_that_does_not_start_is_a_failed_run_and_the_others_are_measured() {
     let args = ["--peers", "fortifun,node-ws", "--set", "SHARDS=none"];
     let (output, told) = compare("echo", &args);

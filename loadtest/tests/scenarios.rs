@@ -70,6 +70,18 @@ fn a_fan_out_reaches_every_session() {
 }
 
 #[test]
+fn several_processes_share_the_sessions_of_one_server() {
+    let figures = own("echo", &["--processes", "2", "--rate", "400", "--sessions", "15"]);
+    let rate = figures["echoed_per_s"].as_f64().unwrap();
+    assert!((360.0..440.0).contains(&rate), "{rate}");
+    is_positive(&figures, &["server_cpu_per_message_us", "echo_p99_us", "clients_busy_percent"]);
+    let figures = own("fanout", &["--processes", "2", "--rate", "100", "--conversations", "5"]);
+    let rate = figures["deliveries_per_s"].as_f64().unwrap();
+    assert!((900.0..1_100.0).contains(&rate), "{rate}");
+    is_positive(&figures, &["server_cpu_per_delivery_us", "to_the_last_session_p99_us"]);
+}
+
+#[test]
 fn readers_that_stop_are_compared_with_none() {
     let figures = own("slow", &[]);
     is_positive(&figures, &["all_read_deliveries_per_s", "some_stopped_deliveries_per_s"]);

@@ -4,6 +4,7 @@ use clap::Args as Group;
 
 use super::site::{FirstUser, Scenario, Site, Time};
 use super::{percent, rate};
+use crate::engine::crew::Part;
 
 /// The shortest text in a room, bytes: its name and some filling.
 const ROOM_BYTES_MIN: i64 = 40;
@@ -42,6 +43,12 @@ pub(crate) struct Echo {
     /// when its last one has come back.
     #[arg(long, value_parser = rate)]
     pub(crate) rate: Option<f64>,
+    /// Processes of clients that share the sessions of a server that is started.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) processes: u32,
+    /// Which of them this is.
+    #[arg(long, hide = true)]
+    pub(crate) part: Option<Part>,
 }
 
 #[derive(Group)]
@@ -72,6 +79,12 @@ pub(crate) struct Fanout {
     /// Length of what is said, bytes; at most 3,500.
     #[arg(long, value_parser = clap::value_parser!(u16).range(ROOM_BYTES_MIN..=3_500))]
     pub(crate) bytes: u16,
+    /// Processes of clients that share the conversations of a server that is started.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) processes: u32,
+    /// Which of them this is.
+    #[arg(long, hide = true)]
+    pub(crate) part: Option<Part>,
 }
 
 #[derive(Group)]

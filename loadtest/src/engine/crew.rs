@@ -3,12 +3,13 @@
 //! They go in step: each says when it has arrived somewhere, and goes on when all have. What each found it writes to a file.
 
 use std::fmt;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::str::FromStr;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
@@ -16,6 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
+use super::together::Shared;
+use crate::clock::Clock;
 use crate::output;
 
 /// Which part of a run a process has; written `NUMBER/COUNT:FILE`.
@@ -55,6 +58,16 @@ impl Part {
         count / self.of + u32::from(self.n < count % self.of)
     }
 
+    /// The server of the one who started this process; `None` where it is named on the command line, or each has its own.
+    pub(crate) fn server(&self) -> anyhow::Result<Option<Shared>> {
+        let path = self.file.with_file_name(SERVER);
+        match std::fs::read(&path) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
     /// Leaves what it found for the one who started it.
     pub(crate) fn leave(&self, found: &impl Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_vec(found).context("what was found is no JSON")?;
@@ -63,13 +76,15 @@ impl Part {
     }
 }
 
-/// What a part says when it has arrived, and before the count of sessions that it has opened.
+/// What a part says when it has arrived, and before what it has counted.
 const ARRIVED: &str = "arrived";
-const OPEN: &str = "open ";
+const COUNT: &str = "count ";
+/// The file beside those of the parts that says where the server is.
+const SERVER: &str = "server";
 
-/// Says how many sessions this part has open, on their way to more.
-pub(crate) fn tell_open(count: u64) {
-    output::line(&format!("{OPEN}{count}"));
+/// Says how far this part is: how many sessions it has open, or what it has counted.
+pub(crate) fn tell_count(count: u64) {
+    output::line(&format!("{COUNT}{count}"));
 }
 
 /// How a part waits for the others.
@@ -114,8 +129,8 @@ pub(crate) struct Crew {
     members: Vec<Member>,
     /// Who said what; nothing where one ended.
     said: Receiver<(usize, Option<String>)>,
-    /// By member: sessions that it has open.
-    open: Vec<u64>,
+    /// By member: what it has counted.
+    counts: Vec<u64>,
     _folder: TempDir,
 }
 
@@ -127,7 +142,16 @@ struct Member {
 impl Crew {
     /// Starts so many with this process' own command line.
     pub(crate) fn start(count: u32) -> anyhow::Result<Self> {
+        Self::start_at(count, None)
+    }
+
+    /// The same, where all go to the server of this process.
+    pub(crate) fn start_at(count: u32, server: Option<&Shared>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("fortifun-crew-").tempdir()?;
+        if let Some(server) = server {
+            // The folder is this user's alone: it holds a key.
+            std::fs::write(folder.path().join(SERVER), serde_json::to_vec(server)?)?;
+        }
         let program = std::env::current_exe().context("where is this program?")?;
         let (sender, said) = channel();
         let member = |n: u32| {
@@ -148,7 +172,7 @@ impl Crew {
             anyhow::Ok(Member { child, part })
         };
         let members = (0..count).map(member).collect::<Result<_, _>>()?;
-        Ok(Self { members, said, open: vec![0; count as usize], _folder: folder })
+        Ok(Self { members, said, counts: vec![0; count as usize], _folder: folder })
     }
 
     /// Waits until all have arrived, and lets them go on; `bar` shows the sessions that they have open meanwhile.
@@ -163,11 +187,7 @@ impl Crew {
             match line.as_deref() {
                 None => return Err(self.members[n].complaint()),
                 Some(ARRIVED) => arrived += 1,
-                Some(line) => {
-                    let open = line.strip_prefix(OPEN).and_then(|count| count.parse().ok());
-                    self.open[n] = open.unwrap_or(self.open[n]);
-                    bar.set_position(self.open.iter().sum());
-                }
+                Some(line) => bar.set_position(self.counted(n, line)),
             }
         }
         for member in &mut self.members {
@@ -175,6 +195,37 @@ impl Crew {
             stdin.write_all(b"\n").with_context(|| format!("process {} is gone", member.part.n))?;
         }
         Ok(())
+    }
+
+    /// Hears until `end` what all have counted together, and tells `look`.
+    ///
+    /// # Errors
+    ///
+    /// One has ended; the error is what it said.
+    pub(crate) fn listen(
+        &mut self,
+        clock: &Clock,
+        end: Duration,
+        mut look: impl FnMut(u64),
+    ) -> anyhow::Result<()> {
+        loop {
+            let left = end.saturating_sub(clock.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            match self.said.recv_timeout(left) {
+                Ok((n, None)) => return Err(self.members[n].complaint()),
+                Ok((n, Some(line))) => look(self.counted(n, &line)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Takes what a member said; what all have counted together.
+    fn counted(&mut self, n: usize, line: &str) -> u64 {
+        let count = line.strip_prefix(COUNT).and_then(|count| count.parse().ok());
+        self.counts[n] = count.unwrap_or(self.counts[n]);
+        self.counts.iter().sum()
     }
 
     /// Waits until all have ended, and collects what they found.

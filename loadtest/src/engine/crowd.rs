@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use super::site::Site;
+use super::together::wait_for_all;
 use crate::clock::Clock;
 use crate::dialect::{Dialect, Greeting, Place};
 use crate::run::open::Opener;
@@ -36,7 +37,8 @@ struct Greeted {
 }
 
 impl Crowd {
-    /// Opens a session for each of `places`, in that order, and waits until all stand. `per_second` is how many are opened a
+    /// Opens a session for each of `places`, in that order, and waits until all stand, and those of other processes with a part
+    /// in the run. `per_second` is how many are opened a
     /// second.
     ///
     /// # Errors
@@ -78,6 +80,9 @@ impl Crowd {
             while let Some((key, happening)) = swarm.next() {
                 greeted.on(key, &happening);
             }
+        }
+        if site.is_joined() {
+            wait_for_all(&mut swarm)?;
         }
         let joined_at = greeted.places.into_iter().map(Option::unwrap_or_default).collect();
         Ok(Self { swarm, joined_at })

@@ -9,6 +9,7 @@ use super::crowd::Crowd;
 use super::measure::{Begun, Measured};
 use super::room::{self, Heard, Room};
 use super::site::Site;
+use super::together::Found;
 use crate::clock::Clock;
 use crate::dialect::{Dialect, room_text_bytes};
 use crate::faults::Faults;
@@ -94,6 +95,27 @@ pub(crate) struct Counted {
 impl Counted {
     fn nothing() -> Self {
         Self { sent: 0, deliveries: 0, over: 0, delivery: latencies(), all: latencies() }
+    }
+}
+
+/// In processes that share a run.
+impl Counted {
+    /// What this process found.
+    pub(crate) fn to_found(&self, measured: &Measured, faults: &Faults) -> Found {
+        let counts = [self.sent, self.deliveries, self.over];
+        Found::of(&counts, &[&self.delivery, &self.all], measured, faults)
+    }
+
+    /// What all of them found.
+    pub(crate) fn found(found: &Found) -> Self {
+        let count = |n: usize| found.counts.get(n).copied().unwrap_or_default();
+        Self {
+            sent: count(0),
+            deliveries: count(1),
+            over: count(2),
+            delivery: found.latency(0),
+            all: found.latency(1),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::crew::tell_count;
 use super::sampler::{Courses, Sampler};
 use super::site::Site;
 use crate::clock::Clock;
@@ -15,6 +16,8 @@ pub(crate) struct Begun {
     database: Option<Usage>,
     client: Usage,
     sampler: Sampler,
+    /// True exactly where the process that started this one is told what is counted, as often as it is looked.
+    is_told: bool,
 }
 
 /// What was spent.
@@ -40,7 +43,7 @@ impl Begun {
         let server = site.pid().map(Usage::read).transpose()?;
         let at = clock.now();
         let sampler = Sampler::begin(site.pid(), at);
-        Ok(Self { at, server, database, client, sampler })
+        Ok(Self { at, server, database, client, sampler, is_told: site.is_joined() })
     }
 
     /// When it was.
@@ -56,7 +59,9 @@ impl Begun {
 
     /// So much was counted up to now; to be told often.
     pub(crate) fn look(&mut self, clock: &Clock, count: u64) {
-        self.sampler.look(clock.now(), count);
+        if self.sampler.look(clock.now(), count) && self.is_told {
+            tell_count(count);
+        }
     }
 
     /// From then to now.

@@ -64,15 +64,16 @@ impl Sampler {
     }
 
     /// Takes a look where it is time for one. `count` is what was counted since the first. One that comes late stands for those
-    /// that were missed.
-    pub(crate) fn look(&mut self, now: Duration, count: u64) {
+    /// that were missed. True exactly when one was taken.
+    pub(crate) fn look(&mut self, now: Duration, count: u64) -> bool {
         if now < self.last + self.every {
-            return;
+            return false;
         }
         while self.last + self.every <= now {
             self.last += self.every;
         }
         self.samples.push(Sample { at: now, count, server: Server::read(self.pid) });
+        true
     }
 
     /// What was seen.
@@ -166,7 +167,7 @@ mod tests {
         let courses = sampler.courses();
         assert_eq!((&courses.counts[..], courses.resident.len()), (&counts[..], 0));
         let mut often = Sampler::begin(None, Duration::ZERO).every(MS * 100);
-        (0..=1_000).for_each(|at| often.look(MS * at, 0));
+        (0..=1_000).for_each(|at| _ = often.look(MS * at, 0));
         assert_eq!(often.courses().counts.len(), 10);
     }
 

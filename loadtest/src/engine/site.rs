@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::pin::pin;
+use super::together::Shared;
 use crate::args::Site as Args;
 use crate::clock;
 use crate::dialect::{Dialect, Place};
@@ -67,6 +68,8 @@ pub(crate) struct Site {
     /// Those who have tokens, where these were made elsewhere.
     users: Option<Vec<i64>>,
     pid: Option<u32>,
+    /// True exactly where another process of the run started it.
+    is_joined: bool,
     own: Option<Own>,
 }
 
@@ -156,6 +159,11 @@ impl Site {
         self.own.as_ref()?.postgres.as_ref()?.pid()
     }
 
+    /// True exactly where the process that started this one has started the server.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.is_joined
+    }
+
     /// True exactly where this run started the server, and its users with it.
     pub(crate) fn is_own(&self) -> bool {
         self.own.is_some()
@@ -205,6 +213,42 @@ impl Site {
         pairs.iter().flat_map(of_pair).collect()
     }
 
+    /// How the processes that this one starts find the server.
+    ///
+    /// # Errors
+    ///
+    /// This run did not start it.
+    pub(crate) fn shared(&self, pairs: &[Pair]) -> anyhow::Result<Shared> {
+        let own = self.own.as_ref().context("several processes load a server that is started")?;
+        Ok(Shared {
+            address: self.target.address.to_string(),
+            secret: own.secret.clone(),
+            first_user: self.first_user,
+            pairs: pairs.iter().map(|pair| (pair.conversation, pair.users)).collect(),
+        })
+    }
+
+    /// The server of the process that started this one.
+    ///
+    /// # Errors
+    ///
+    /// It did not say where that is.
+    pub(crate) fn joined(args: &Args, shared: &Shared) -> anyhow::Result<Self> {
+        let address = shared.address.parse().context("no address of a server")?;
+        if let Some(core) = args.client_core {
+            pin(core)?;
+        }
+        Ok(Self {
+            dialect: args.dialect,
+            target: Target::local(address, &shared.secret),
+            first_user: shared.first_user,
+            users: None,
+            pid: None,
+            is_joined: true,
+            own: None,
+        })
+    }
+
     /// One that runs already.
     fn found(args: &Args, url: &str, needs: Needs) -> anyhow::Result<Self> {
         let (signer, users) = match &args.tokens_file {
@@ -228,6 +272,7 @@ impl Site {
             first_user: needs.first_user,
             users,
             pid: args.server_pid,
+            is_joined: false,
             own: None,
         })
     }
@@ -255,7 +300,15 @@ impl Site {
         let target = Target::local(server.address, &own.secret);
         let pid = Some(server.pid());
         own.server = Some(server);
-        Ok(Self { dialect: args.dialect, target, first_user, users: None, pid, own: Some(own) })
+        Ok(Self {
+            dialect: args.dialect,
+            target,
+            first_user,
+            users: None,
+            pid,
+            is_joined: false,
+            own: Some(own),
+        })
     }
 
     /// A program that listens where it is told.
@@ -283,7 +336,15 @@ impl Site {
             postgres: None,
             folder: None,
         };
-        Ok(Self { dialect: args.dialect, target, first_user: 0, users: None, pid, own: Some(own) })
+        Ok(Self {
+            dialect: args.dialect,
+            target,
+            first_user: 0,
+            users: None,
+            pid,
+            is_joined: false,
+            own: Some(own),
+        })
     }
 }
 

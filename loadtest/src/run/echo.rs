@@ -3,15 +3,18 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use anyhow::Context;
 use hdrhistogram::Histogram;
 
 use super::latencies;
 use crate::args::Echo as Args;
 use crate::clock::Clock;
 use crate::dialect::{Dialect, Place};
+use crate::engine::crew::Part;
 use crate::engine::crowd::Crowd;
 use crate::engine::measure::{Begun, Measured};
 use crate::engine::site::{Frames, Needs, Site};
+use crate::engine::together::{Found, together};
 use crate::faults::Faults;
 use crate::output::{self, Report};
 use crate::pace::Pace;
@@ -25,16 +28,43 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BURST_MAX: usize = 64;
 
 pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
+    if let Some(part) = &args.part {
+        let server = part.server()?.context("the one who started this process named no server")?;
+        let site = Site::joined(&args.site, &server)?;
+        let (measured, echo) = load(args, Some(part), (&site, clock))?;
+        part.leave(&Found::of(&[echo.count], &[&echo.latency], &measured, &echo.faults))?;
+        return Ok(Report::new("echo"));
+    }
     let bytes = args.bytes as usize;
     let needs = Needs { frames: Some(Frames::of_texts(bytes, bytes)), ..Needs::default() };
     let site = Site::set(&args.site, needs)?;
-    let places = vec![Place::Echo; args.sessions as usize];
-    let Crowd { mut swarm, .. } = Crowd::open(&site, clock, &places, None)?;
+    if args.processes > 1 {
+        let times = [args.time.warm_up(), args.time.window()];
+        let (measured, found) = together(args.processes, (&site, clock), &[], times)?;
+        let counted = (&measured, found.counts[0], &found.latency(0));
+        return Ok(Report { faults: found.faults(), ..report(args, counted, site.name()) });
+    }
+    let (measured, echo) = load(args, None, (&site, clock))?;
+    let report = report(args, (&measured, echo.count, &echo.latency), site.name());
+    Ok(Report { faults: echo.faults, ..report })
+}
+
+/// Opens this process' share of the sessions, and lets them talk; what was counted is what came while it was measured.
+fn load(
+    args: &Args,
+    part: Option<&Part>,
+    (site, clock): (&Site, &Clock),
+) -> anyhow::Result<(Measured, Echo)> {
+    let bytes = args.bytes as usize;
+    let sessions = part.map_or(args.sessions, |part| part.share(args.sessions));
+    let places = vec![Place::Echo; sessions as usize];
+    let Crowd { mut swarm, .. } = Crowd::open(site, clock, &places, None)?;
     let mut echo = Echo::new(site.dialect, places.len(), bytes);
     let (warm_up, window) = (args.time.warm_up(), args.time.window());
     let bar = output::bar((warm_up + window).as_secs(), "echo");
     let start = clock.now();
-    echo.pace = args.rate.map(|rate| Pace::new(start, rate));
+    let processes = part.map_or(1, |part| part.of);
+    echo.pace = args.rate.map(|rate| Pace::new(start, rate / f64::from(processes)));
     echo.begin(&mut swarm, clock);
     let mut run = |echo: &mut Echo, until: Duration, look: &mut dyn FnMut(u64)| {
         while clock.now() < until && echo.faults.is_empty() {
@@ -45,10 +75,10 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
         anyhow::Ok(())
     };
     run(&mut echo, start + warm_up, &mut |_| {})?;
-    let mut begun = Begun::now(&site, clock)?;
+    let mut begun = Begun::now(site, clock)?;
     echo.count_from(begun.at());
     run(&mut echo, begun.at() + window, &mut |count| begun.look(clock, count))?;
-    let measured = begun.end(&site, clock)?;
+    let measured = begun.end(site, clock)?;
     let (count, latency) = (echo.count, echo.latency.clone());
     echo.is_sending = false;
     let deadline = clock.now() + PATIENCE;
@@ -61,9 +91,8 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     if missing > 0 {
         echo.faults.add(format_args!("{missing} texts never came back"));
     }
-    let mut report = report(args, (&measured, count, &latency), site.name());
-    report.faults = echo.faults;
-    Ok(report)
+    (echo.count, echo.latency) = (count, latency);
+    Ok((measured, echo))
 }
 
 /// A run under way.

@@ -2,26 +2,69 @@
 
 use std::time::Duration;
 
+use anyhow::{Context, ensure};
+
 use crate::args::Fanout as Args;
 use crate::clock::Clock;
+use crate::engine::crew::Part;
 use crate::engine::fan::{Counted, Fan, Manner, said_bytes};
 use crate::engine::measure::Measured;
 use crate::engine::site::{Frames, Needs, Site};
+use crate::engine::together;
 use crate::output::Report;
 use crate::pairs::Pair;
 
 pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
+    if let Some(part) = &args.part {
+        part_of(args, part, clock)?;
+        return Ok(Report::new("fanout"));
+    }
+    let together = args.processes > 1;
+    ensure!(
+        !together || args.processes <= args.conversations.min(args.publishers),
+        "each of --processes needs a conversation and a publisher"
+    );
     let (site, pairs) = set(args)?;
-    let (mut fan, mut swarm) = Fan::open(&site, clock, &pairs, manner(args, 0))?;
-    let (warm_up, window) = (args.time.warm_up(), args.time.window());
-    let measured = fan.measure((&mut swarm, &site, clock), warm_up, window)?;
-    swarm.close();
+    let (measured, counted, faults) = if together {
+        let times = [args.time.warm_up(), args.time.window()];
+        let (measured, found) = together::together(args.processes, (&site, clock), &pairs, times)?;
+        (measured, Counted::found(&found), found.faults())
+    } else {
+        let (measured, fan) = talk(args, (&site, &pairs, clock), manner(args, 0))?;
+        (measured, fan.counted, fan.faults)
+    };
     let mut report = Report::new("fanout");
     tell(&mut report, args);
     report.parameter("server", site.name());
-    tell_counted(&mut report, &measured, &fan.counted);
-    report.faults = fan.faults;
+    tell_counted(&mut report, &measured, &counted);
+    report.faults = faults;
     Ok(report)
+}
+
+/// Talks in this process' share of the conversations, and leaves what it counted.
+fn part_of(args: &Args, part: &Part, clock: &Clock) -> anyhow::Result<()> {
+    let server = part.server()?.context("the one who started this process named no server")?;
+    let site = Site::joined(&args.site, &server)?;
+    let all = manner(args, 0);
+    let manner = Manner {
+        publishers: part.share(args.publishers) as usize,
+        rate: all.rate.map(|rate| rate / f64::from(part.of)),
+        ..all
+    };
+    let (measured, fan) = talk(args, (&site, &server.pairs_of(part), clock), manner)?;
+    part.leave(&fan.counted.to_found(&measured, &fan.faults))
+}
+
+fn talk(
+    args: &Args,
+    (site, pairs, clock): (&Site, &[Pair], &Clock),
+    manner: Manner,
+) -> anyhow::Result<(Measured, Fan)> {
+    let (mut fan, mut swarm) = Fan::open(site, clock, pairs, manner)?;
+    let (warm_up, window) = (args.time.warm_up(), args.time.window());
+    let measured = fan.measure((&mut swarm, site, clock), warm_up, window)?;
+    swarm.close();
+    Ok((measured, fan))
 }
 
 /// The server and the conversations.

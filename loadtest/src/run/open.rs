@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 
 use crate::clock::Clock;
-use crate::engine::crew::tell_open;
+use crate::engine::crew::tell_count;
 use crate::output;
 use crate::pace::Pace;
 use crate::procfs;
@@ -103,7 +103,7 @@ impl Opener {
                         if let Some(before) = self.told_from
                             && (opened % TOLD_EVERY == 0 || opened == upgrades.len())
                         {
-                            tell_open(before + opened as u64);
+                            tell_count(before + opened as u64);
                         }
                     }
                     Happening::Ended(ending) => match keys.iter().position(|own| *own == key) {

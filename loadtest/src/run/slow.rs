@@ -22,6 +22,7 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     let sessions = args.fanout.sessions;
     let stopped = (f64::from(sessions) * args.stopped / 100.0).ceil() as usize;
     ensure!(stopped < sessions as usize, "somebody must read");
+    ensure!(args.fanout.processes == 1, "one process does all of it");
     let (site, pairs) = fanout::set(&args.fanout)?;
     let mut report = Report::new("slow");
     fanout::tell(&mut report, &args.fanout);
