@@ -13,8 +13,9 @@ use crate::peers::Peer;
 use crate::report::{Comparison, Figures, Subject};
 use crate::run::chat;
 
-/// How long all may take to come back to a server that is no build of ours, seconds.
-const STORM_PATIENCE_S: u32 = 900;
+/// How long the last message may take, or all to come back, with a server that is no build of ours, seconds: a process of Python
+/// lets ten thousand in within minutes.
+const PATIENCE_S: u32 = 900;
 
 /// Every subject once in every round, A B A B, so that what else the machine does meets them alike.
 pub(crate) fn turns(rounds: usize, subjects: usize) -> impl Iterator<Item = usize> {
@@ -40,15 +41,16 @@ pub(crate) fn base(names: &[String], asked: Option<&str>) -> anyhow::Result<Stri
 /// What a scenario that runs against a server of ours is told besides, so that it is the same one that it would start by itself:
 /// who talks, where the users have their conversations already, and how long they wait.
 pub(crate) fn people(scenario: Compared, flags: &[String]) -> Vec<String> {
-    let (name, value) = match scenario {
-        Compared::Chat => ("--pairs", chat::PAIRS.to_string()),
-        // It takes a process of Python minutes to let ten thousand in.
-        Compared::Storm => ("--patience-s", STORM_PATIENCE_S.to_string()),
+    let patience = ("--patience-s", PATIENCE_S.to_string());
+    let own = match scenario {
+        Compared::Chat => vec![("--pairs", chat::PAIRS.to_string()), patience],
+        Compared::Storm => vec![patience],
         _ => return Vec::new(),
     };
+    let is_told =
+        |name: &str| flags.iter().any(|flag| flag == name || flag.starts_with(&format!("{name}=")));
     let mut told = vec!["--first-user".to_owned(), "1".to_owned()];
-    let is_told = |flag: &String| flag == name || flag.starts_with(&format!("{name}="));
-    if !flags.iter().any(is_told) {
+    for (name, value) in own.into_iter().filter(|(name, _)| !is_told(name)) {
         told.extend([name.to_owned(), value]);
     }
     told
@@ -174,8 +176,11 @@ mod tests {
         let people = |flags: &[&str]| {
             people(Compared::Chat, &flags.iter().map(|&flag| flag.to_owned()).collect::<Vec<_>>())
         };
-        assert_eq!(people(&[]), ["--first-user", "1", "--pairs", "100"]);
-        assert_eq!(people(&["--pairs", "5"]), ["--first-user", "1"]);
+        let patience = ["--patience-s", "900"];
+        let first = ["--first-user", "1"];
+        assert_eq!(people(&[]), [&first[..], &["--pairs", "100"], &patience].concat());
+        assert_eq!(people(&["--pairs", "5"]), [first, patience].concat());
+        assert_eq!(people(&["--pairs=5", "--patience-s=7"]), first);
         assert!(super::people(Compared::Echo, &[]).is_empty());
     }
 
