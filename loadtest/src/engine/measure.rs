@@ -64,6 +64,11 @@ impl Begun {
         }
     }
 
+    /// So much was counted in the end, which comes before it is time for another look.
+    pub(crate) fn last(&mut self, clock: &Clock, count: u64) {
+        self.sampler.take(clock.now(), count);
+    }
+
     /// From then to now.
     pub(crate) fn end(self, site: &Site, clock: &Clock) -> anyhow::Result<Measured> {
         let took = clock.since(self.at);

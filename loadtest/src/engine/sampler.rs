@@ -72,8 +72,13 @@ impl Sampler {
         while self.last + self.every <= now {
             self.last += self.every;
         }
-        self.samples.push(Sample { at: now, count, server: Server::read(self.pid) });
+        self.take(now, count);
         true
+    }
+
+    /// Takes a look, whether it is time for one or not: the last one.
+    pub(crate) fn take(&mut self, now: Duration, count: u64) {
+        self.samples.push(Sample { at: now, count, server: Server::read(self.pid) });
     }
 
     /// What was seen.
@@ -93,20 +98,20 @@ impl Server {
 impl Courses {
     /// What was counted a second, and the server's part of it; each name begins with `of`.
     pub(crate) fn tell(&self, report: &mut Report, of: &str, counted: &str) {
-        report.series(format!("{of}{counted} over time"), "1/s", self.rates.clone());
+        report.series(format!("{of}{counted}"), "1/s", self.rates.clone());
         self.tell_server(report, of);
     }
 
     /// What was counted up to each moment, and the server's part of it.
     pub(crate) fn tell_counts(&self, report: &mut Report, counted: &str) {
-        report.series(format!("{counted} over time"), "", self.counts.clone());
+        report.series(counted, "", self.counts.clone());
         self.tell_server(report, "");
     }
 
     fn tell_server(&self, report: &mut Report, of: &str) {
         if !self.resident.is_empty() {
-            report.series(format!("{of}server resident over time"), "bytes", self.resident.clone());
-            report.series(format!("{of}server busy over time"), "%", self.busy.clone());
+            report.series(format!("{of}server resident"), "bytes", self.resident.clone());
+            report.series(format!("{of}server busy"), "%", self.busy.clone());
         }
     }
 
@@ -200,7 +205,7 @@ mod tests {
         let mut report = Report::new("echo");
         sampler.courses().tell(&mut report, "all: ", "echoes");
         let names: Vec<_> = report.courses.iter().map(|course| &*course.name).collect();
-        let expected = ["echoes over time", "server resident over time", "server busy over time"];
+        let expected = ["echoes", "server resident", "server busy"];
         assert_eq!(names, expected.map(|name| format!("all: {name}")));
         assert_eq!(Server::read(Some(u32::MAX)), None);
     }

@@ -62,6 +62,7 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     let mut begun = Begun::now(&site, clock)?.every(LOOK);
     let mut comeback = Comeback::new(missed, args, killed_at);
     comeback.run(&site, clock, &mut rng, &mut |back| begun.look(clock, back))?;
+    begun.last(clock, comeback.back());
     let measured = begun.end(&site, clock)?;
     let mut report = Report::new("storm");
     report.parameter("sessions", pairs.len() * 2);

@@ -379,6 +379,11 @@ impl Comeback {
         }
     }
 
+    /// How many are back.
+    pub(super) fn back(&self) -> u64 {
+        self.back as u64
+    }
+
     /// What came of it.
     pub(super) fn tell(&self, report: &mut Report) {
         let heard = self.sessions.iter().map(|session| session.next - session.missed.after - 1);
