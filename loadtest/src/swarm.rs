@@ -25,9 +25,9 @@ use crate::ws::{self, Answer, Joined, Opcode, PAYLOAD_BYTES_MAX, Upgrade, Violat
 const EVENTS_MAX: usize = 1_024;
 /// A cut frame, at most, and room to receive behind it, bytes.
 const BUFFER_BYTES: usize = PAYLOAD_BYTES_MAX + 16 + 64 * 1024;
-/// What the kernel may keep for a session that has stopped reading, and for one that reads on, bytes. With much less than a segment
-/// of loopback for the first, the sender's timers would decide how fast the second takes up what waits.
-const STOPPED_BYTES: usize = 32 * 1024;
+/// What the kernel keeps for a session that is told to keep little, and for one that reads on, bytes. The first is set before the
+/// connection is made, so that the server is never told of more room.
+const LITTLE_BYTES: usize = 16 * 1024;
 const RECEIVE_BYTES: usize = 1024 * 1024;
 /// What may wait for a server that does not read, bytes; over it the session ends.
 const OUTBOUND_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -92,6 +92,8 @@ pub(crate) struct Swarm {
     key: Option<&'static str>,
     /// How sessions know a server that speaks TLS.
     tls: Option<Tls>,
+    /// For which sessions the kernel keeps little, by key.
+    keeps_little: Option<Box<dyn Fn(usize) -> bool>>,
     /// Masking keys, from a seed of the system's: a load generator's are guessed by nobody behind a proxy.
     masks: Rng,
     open: usize,
@@ -123,6 +125,7 @@ impl Swarm {
             scratch: Vec::new(),
             key: None,
             tls: None,
+            keeps_little: None,
             masks: Rng::new(RandomState::new().hash_one(())),
             open: 0,
             pings: 0,
@@ -139,6 +142,11 @@ impl Swarm {
         self.tls = tls;
     }
 
+    /// For sessions that are made from now on and for whose key it is true, the kernel keeps little that they have not read.
+    pub(crate) fn set_little(&mut self, keeps_little: impl Fn(usize) -> bool + 'static) {
+        self.keeps_little = Some(Box::new(keeps_little));
+    }
+
     /// Reads nothing more of a session: not even its end is told. The kernel keeps what comes.
     pub(crate) fn pause(&mut self, key: Key) {
         if let Some(session) = self.sessions[key.0].as_mut() {
@@ -146,18 +154,7 @@ impl Swarm {
         }
     }
 
-    /// The same, and the kernel keeps little.
-    pub(crate) fn stop(&mut self, key: Key) -> io::Result<()> {
-        self.pause(key);
-        match self.sessions[key.0].as_ref() {
-            Some(session) => {
-                SockRef::from(session.stream.socket()).set_recv_buffer_size(STOPPED_BYTES)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Reads on where [`Swarm::stop`] ended it.
+    /// Reads on where [`Swarm::pause`] ended it.
     pub(crate) fn go_on(&mut self, key: Key) -> io::Result<()> {
         if let Some(session) = self.sessions[key.0].as_mut() {
             SockRef::from(session.stream.socket()).set_recv_buffer_size(RECEIVE_BYTES)?;
@@ -183,8 +180,14 @@ impl Swarm {
         upgrade: &Upgrade,
     ) -> io::Result<Key> {
         let key = self.sessions.len();
-        let mut session =
-            Session::connect(address, host, source, (upgrade, self.key, self.tls.as_ref()))?;
+        let is_little = self.keeps_little.as_ref().is_some_and(|keeps_little| keeps_little(key));
+        let little = is_little.then_some(LITTLE_BYTES);
+        let mut session = Session::connect(
+            address,
+            host,
+            (source, little),
+            (upgrade, self.key, self.tls.as_ref()),
+        )?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(session.stream.socket_mut(), Token(key), interest)?;
         self.sessions.push(Some(Box::new(session)));

@@ -50,10 +50,23 @@ impl Crowd {
         places: &[Place],
         per_second: Option<f64>,
     ) -> anyhow::Result<Self> {
+        Self::open_in(site.swarm()?, site, clock, (places, per_second))
+    }
+
+    /// The same with the sockets of `swarm`, which has none yet.
+    ///
+    /// # Errors
+    ///
+    /// One was refused, lost or not greeted.
+    pub(crate) fn open_in(
+        mut swarm: Swarm,
+        site: &Site,
+        clock: &Clock,
+        (places, per_second): (&[Place], Option<f64>),
+    ) -> anyhow::Result<Self> {
         let dialect = site.dialect;
         let upgrades: Vec<_> =
             places.iter().map(|place| dialect.upgrade(*place, &site.target)).collect();
-        let mut swarm = site.swarm()?;
         let ready = |place: &Place| (!dialect.greets(*place)).then_some(0);
         let mut greeted = Greeted {
             dialect,

@@ -142,9 +142,11 @@ impl Fan {
         manner: Manner,
     ) -> anyhow::Result<(Self, Swarm)> {
         let places = Site::rooms(pairs, manner.sessions as u32);
-        let Crowd { mut swarm, joined_at } = Crowd::open(site, clock, &places, None)?;
+        let mut swarm = site.swarm()?;
+        swarm.set_little(move |key| manner.is_stopped(key % manner.sessions));
+        let Crowd { mut swarm, joined_at } = Crowd::open_in(swarm, site, clock, (&places, None))?;
         for key in manner.stopped_keys(pairs.len()) {
-            swarm.stop(key)?;
+            swarm.pause(key);
         }
         let is_stopped = |session| manner.is_stopped(session);
         let alike = |of_room: &[u64]| of_room.is_sorted_by(|a, b| a == b);

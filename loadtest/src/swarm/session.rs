@@ -45,16 +45,19 @@ pub(super) struct Asked {
 }
 
 impl Session {
-    /// Begins to connect, without waiting.
+    /// Begins to connect, without waiting. The kernel keeps at most `kept` bytes that are not read, where it is told.
     pub(super) fn connect(
         address: SocketAddr,
         host: &str,
-        source: Option<SocketAddr>,
+        (source, kept): (Option<SocketAddr>, Option<usize>),
         (upgrade, key, tls): (&Upgrade, Option<&str>, Option<&Tls>),
     ) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        if let Some(bytes) = kept {
+            socket.set_recv_buffer_size(bytes)?;
+        }
         if let Some(source) = source {
             socket.bind(&source.into())?;
         }
