@@ -129,10 +129,15 @@ pub(crate) fn family(pid: u32) -> Vec<u32> {
     family
 }
 
-/// True exactly while process `pid` runs: one that has ended, and whose parent has not asked how, does not.
+/// True exactly while a thread of process `pid` runs, and so has its sockets: one that has ended, and whose parent has not asked
+/// how, has none.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, behind)| !behind.starts_with(['Z', 'X']))
+    let runs = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, behind)| !behind.starts_with(['Z', 'X']))
+    };
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    tasks.filter_map(Result::ok).any(runs)
 }
 
 /// Descriptors that a process has open.
