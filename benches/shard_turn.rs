@@ -31,6 +31,7 @@ fn messages(criterion: &mut Criterion) {
 }
 
 /// How long one message takes from its sender to both participants.
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 fn message(crowd: &mut Crowd, number: u64) -> Duration {
     crowd.say(0, command(number).as_bytes());
     let start = Instant::now();
@@ -40,7 +41,7 @@ fn message(crowd: &mut Crowd, number: u64) -> Duration {
     let took = start.elapsed();
     assert!(was_asked && crowd.is_all_sent());
     let sent = crowd.take_sent();
-    assert!(sent > 2 * 200 && sent % 2 == 0, "both are sent the same event: {sent} bytes");
+    assert!(sent > 2 * 200 && sent.is_multiple_of(2), "both are sent the same event: {sent} bytes");
     took
 }
 
@@ -58,6 +59,7 @@ fn echoes(criterion: &mut Criterion) {
 }
 
 /// How long the turn takes in which each of `ready` clients has its text echoed.
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 fn echo(crowd: &mut Crowd, ready: usize, text: &[u8]) -> Duration {
     (0..ready).for_each(|client| crowd.say(client, text));
     let start = Instant::now();

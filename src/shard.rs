@@ -281,7 +281,9 @@ impl<I: Io> Shard<I> {
         // Connections that were dirty before may become so again; they are flushed once, in the end.
         let kept = self.core.dirty.len();
         for events in ready.chunks(SERVED_AT_ONCE) {
-            events.iter().for_each(|event| self.serve(event));
+            for event in events {
+                self.serve(event);
+            }
             self.flush_from(kept);
         }
         ready.clear();

@@ -115,6 +115,7 @@ pub(crate) fn write(counts: &BTreeMap<&str, u64>) {
 
 /// What counts depend on besides the code: the compiler, the processor's kind, and whether it has the wide registers that
 /// libraries look for when they run.
+#[expect(clippy::disallowed_methods, reason = "which compiler it is, cargo says there")]
 pub(crate) fn here() -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let said = Command::new(rustc).arg("-V").output().expect("rustc is there, it has built this");
