@@ -20,9 +20,6 @@ use std::sync::Arc;
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-#[cfg(loom)]
-use crate::parking_lot::{Condvar, Mutex, MutexGuard};
-#[cfg(not(loom))]
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Items that a sender may put in before receivers are woken.
