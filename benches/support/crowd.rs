@@ -116,6 +116,11 @@ impl Crowd {
         while crowd.work() || crowd.shard.io_mut().keys.len() < count {
             crowd.turn();
         }
+        // A connection is read from in the turn after the one that accepts it.
+        crowd.turn();
+        while crowd.work() {
+            crowd.turn();
+        }
         crowd.turn();
         crowd.take_sent();
         assert!(crowd.is_all_sent());
@@ -230,6 +235,8 @@ impl Io for Clients {
     fn register(&mut self, client: &mut Client, key: ConnKey) -> io::Result<()> {
         assert_eq!(client.0, self.keys.len(), "they are registered as they are accepted");
         self.keys.push(key);
+        // As epoll does: what is ready when it is registered is told.
+        self.speaking.push(client.0);
         Ok(())
     }
 
