@@ -210,11 +210,6 @@ target=$(cargo metadata --format-version 1 --no-deps --locked | python3 -c 'impo
 # The server that the tests of cargo have built by then.
 export FORTIFUN_BIN=${FORTIFUN_BIN:-$target/debug/fortifun}
 
-# Most tests wait, for servers and for clocks: at least four of them at once, however few cores there are.
-threads=$(nproc)
-if [ "$threads" -lt 4 ]; then threads=4; fi
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$threads}
-
 # Everything that cargo builds is built for the whole workspace: what libraries are built with depends on who else is, and for one
 # package alone many of them would be built once more.
 rustdoc_strictly() { RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc --workspace --no-deps --locked; }
