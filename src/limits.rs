@@ -54,8 +54,8 @@ pub const INBOX_PATIENCE_MS: u64 = 5_000;
 pub const LOST_MAX: usize = 1_024;
 /// Requests that wait for one write worker.
 pub const WRITE_QUEUE_MAX: usize = 1_024;
-/// Requests that wait for the read workers.
-pub const READ_QUEUE_MAX: usize = 1_024;
+/// Requests that wait for the read workers: what a crowd that comes back asks in one or two seconds.
+pub const READ_QUEUE_MAX: usize = 4_096;
 
 /// A message on the bus as it travels, and the text that clients get of it, bytes.
 pub const BUS_MESSAGE_BYTES_MAX: usize = 512 * 1024;
@@ -127,6 +127,8 @@ pub const BUS_SWEEP_MS: u64 = 250;
 pub const BUS_CHECK_MAX: usize = 500;
 /// How long what is to be asked of the store is gathered.
 pub const BUS_GATHER_MS: u64 = 20;
+/// How long whoever brings up messages from the store waits for this node's workers to publish what they have committed.
+pub const BUS_PUBLISHED_MS: u64 = 1_000;
 /// How far back the store is asked, beyond the moment from which something may be missing: clocks of nodes differ, and what was
 /// committed was published a little later.
 pub const BUS_MARGIN_MS: i64 = 2_000;

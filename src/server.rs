@@ -40,6 +40,7 @@ use crate::shard::mio_io::{Clock, MioIo, listen};
 use crate::shard::node::{Node, Page, Stage};
 use crate::store::Request;
 use crate::wire::Encoder;
+use crate::worker::commits::Commits;
 use crate::worker::{Job, Queues, Ticket, queues};
 
 pub use crate::channel::redis::admin::{
@@ -119,6 +120,7 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
     let answer = FirstAnswer::awaited();
     let opener = Opener::of(&config, &answer);
     let me = new_life()?;
+    let commits = Commits::default();
     let channel = channel::start(
         &config,
         &channel::Links {
@@ -127,6 +129,7 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
             encoder: &encoder,
             clock,
             opener: &opener,
+            commits: &commits,
             metrics: &metrics,
         },
     )?;
@@ -139,6 +142,7 @@ pub fn run(config: Config, hooks: Hooks) -> anyhow::Result<()> {
             inboxes: inboxes.clone(),
             clock,
             condition: Arc::clone(&condition),
+            commits,
             opener,
         },
         &metrics,

@@ -4,6 +4,7 @@
 //! answer leaves through a closure.
 
 pub mod batch;
+pub mod commits;
 pub mod queue;
 mod settle;
 
@@ -25,6 +26,7 @@ use crate::time::{Now, Timestamp};
 use crate::wire::Encoder;
 
 use batch::{BatchLimits, Gather};
+use commits::Writer;
 use queue::{Nothing, Receiver, Rejected, Sender, bounded};
 use settle::Unsettled;
 
@@ -175,6 +177,8 @@ pub struct Worker {
     store: Box<dyn Store>,
     batch: BatchLimits,
     around: Surroundings,
+    /// Where others see that a batch is under way, if they look.
+    commits: Option<Writer>,
     /// The batch that is gathered, and beside each request its asker.
     requests: Vec<Request>,
     askers: Vec<Asker>,
@@ -191,7 +195,13 @@ impl Worker {
     pub fn new(store: Box<dyn Store>, batch: BatchLimits, around: Surroundings) -> Self {
         let (requests, askers) = (Vec::new(), Vec::new());
         let last_at = Timestamp(i64::MIN);
-        Self { store, batch, around, requests, askers, unsettled: None, last_at }
+        Self { store, batch, around, commits: None, requests, askers, unsettled: None, last_at }
+    }
+
+    /// The same, seen by those who publish from the store as well.
+    #[must_use]
+    pub fn seen_by(self, commits: Writer) -> Self {
+        Self { commits: Some(commits), ..self }
     }
 
     /// The life of a write worker: until every sender of `queue` is gone and the queue is empty.
@@ -270,6 +280,7 @@ impl Worker {
         let requests = std::mem::take(&mut self.requests);
         let mut askers = std::mem::take(&mut self.askers);
         self.around.metrics.observe(Histogram::BatchRequests, requests.len() as u64);
+        self.commits.iter().for_each(Writer::begin);
         match self.transact(&requests) {
             Err(error) if error.kind == StoreErrorKind::Poisoned && requests.len() > 1 => {
                 for (request, asker) in requests.chunks(1).zip(askers.drain(..)) {
@@ -279,6 +290,7 @@ impl Worker {
             }
             outcomes => self.tell(outcomes, askers.drain(..)),
         }
+        self.commits.iter().for_each(Writer::end);
         // Both keep their room for the next batch.
         self.requests = requests;
         self.requests.clear();

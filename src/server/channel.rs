@@ -25,6 +25,7 @@ use crate::shard::inbox::Inbox;
 use crate::shard::mio_io::Clock;
 use crate::store::Lane;
 use crate::wire::Encoder;
+use crate::worker::commits::Commits;
 
 /// What a channel layer is connected to.
 pub(super) struct Links<'a> {
@@ -33,6 +34,7 @@ pub(super) struct Links<'a> {
     pub(super) encoder: &'a Encoder,
     pub(super) clock: Clock,
     pub(super) opener: &'a Opener,
+    pub(super) commits: &'a Commits,
     pub(super) metrics: &'a Arc<Registry>,
 }
 
@@ -61,7 +63,7 @@ pub(super) fn start(config: &Config, links: &Links<'_>) -> anyhow::Result<Channe
     };
     let clock = links.clock;
     let store = links.opener.open(Lane::Read)?;
-    let ledger = StoreLedger::new(store, links.encoder.clone(), clock);
+    let ledger = StoreLedger::new(store, links.encoder.clone(), clock, links.commits.clone());
     let ledger: OpenLedger = Box::new(move || Box::new(ledger));
     let sink = |inbox: &Inbox| Box::new(inbox.clone()) as Box<dyn Sink>;
     let around = Surroundings {

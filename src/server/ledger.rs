@@ -1,15 +1,17 @@
 //! What the channel layer asks of the store, to find what it missed: a connection of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use crate::channel::{Delivery, Ledger, Unavailable};
 use crate::chat;
-use crate::limits::BUS_CHECK_MAX;
+use crate::limits::{BUS_CHECK_MAX, BUS_PUBLISHED_MS};
 use crate::model::{ConversationId, Message, MessageId, Seq, Standing, UserId};
 use crate::shard::mio_io::Clock;
 use crate::store::{Failure, Reply, Request, Store};
 use crate::time::Timestamp;
 use crate::wire::Encoder;
+use crate::worker::commits::Commits;
 
 /// Messages in one answer to [`Request::Since`].
 const PAGE: usize = BUS_CHECK_MAX;
@@ -19,12 +21,18 @@ pub(super) struct StoreLedger {
     store: Box<dyn Store>,
     encoder: Encoder,
     clock: Clock,
+    commits: Commits,
 }
 
 impl StoreLedger {
     /// Reads from `store`; events are encoded as the workers encode them.
-    pub(super) fn new(store: Box<dyn Store>, encoder: Encoder, clock: Clock) -> Self {
-        Self { store, encoder, clock }
+    pub(super) fn new(
+        store: Box<dyn Store>,
+        encoder: Encoder,
+        clock: Clock,
+        commits: Commits,
+    ) -> Self {
+        Self { store, encoder, clock, commits }
     }
 
     fn ask(&mut self, request: &Request) -> Result<Reply, Unavailable> {
@@ -75,6 +83,8 @@ impl Ledger for StoreLedger {
                 Reply::Since(page) => page,
                 other => return Err(strange(&other)),
             };
+            // What this node's own workers have committed of it, they publish first: each sender has the echo then.
+            self.commits.wait(Duration::from_millis(BUS_PUBLISHED_MS));
             let is_last = page.len() < PAGE;
             for (message, participants) in page {
                 after = Some((message.conversation, message.seq));
@@ -140,7 +150,9 @@ mod tests {
             };
             commit(append, 1_000 + number);
         }
-        let ledger = StoreLedger::new(Box::new(store), Encoder::new("/media/"), Clock::start());
+        let encoder = Encoder::new("/media/");
+        let commits = Commits::default();
+        let ledger = StoreLedger::new(Box::new(store), encoder, Clock::start(), commits);
         (ledger, users, conversation)
     }
 
@@ -172,6 +184,25 @@ mod tests {
             assert!(of(group) == all, "{group:?}: {} messages", of(group).len());
         }
         assert_eq!(places(&mut ledger, bob, 1_000 + count).len(), 0);
+    }
+
+    #[test]
+    fn what_a_worker_is_about_to_publish_is_told_after_it() {
+        let (mut ledger, [alice, _], _) = ledger(2);
+        let writer = ledger.commits.writer();
+        writer.begin();
+        let (says, heard) = crossbeam_channel::unbounded();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                places(&mut ledger, alice, 0);
+                says.send("told").unwrap();
+            });
+            let early = heard.recv_timeout(Duration::from_millis(50));
+            says.send("published").unwrap();
+            writer.end();
+            assert!(early.is_err());
+        });
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["published", "told"]);
     }
 
     #[test]

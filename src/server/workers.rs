@@ -12,6 +12,7 @@ use crate::shard::mio_io::Clock;
 use crate::store::Lane;
 use crate::wire::Encoder;
 use crate::worker::batch::BatchLimits;
+use crate::worker::commits::Commits;
 use crate::worker::{Surroundings, Worker, Workload};
 
 use super::condition::Condition;
@@ -25,6 +26,7 @@ pub(super) struct Links {
     pub(super) inboxes: Vec<Inbox>,
     pub(super) clock: Clock,
     pub(super) condition: Arc<Condition>,
+    pub(super) commits: Commits,
     pub(super) opener: Opener,
 }
 
@@ -40,6 +42,7 @@ pub(super) fn start(
     for (number, queue) in workload.write.into_iter().enumerate() {
         let store = links.opener.open(Lane::Write)?;
         let worker = Worker::new(store, batch, surroundings(links, metrics));
+        let worker = worker.seen_by(links.commits.writer());
         started.push(threads::spawn(format!("write-{number}"), move || worker.run_writes(&queue))?);
     }
     for number in 0..config.store.read_workers {

@@ -67,7 +67,7 @@ pub(super) enum Wrong {
     /// A `seq` came behind a later one.
     Late { seq: u64 },
     /// A known `seq` came where nothing was resumed, or a second time after a resume.
-    Again { seq: u64 },
+    Again { seq: u64, is_echo: bool },
     /// What came between a resume and its end is not what it says.
     Replay { after: u64, last_seq: u64, heard: Vec<u64> },
     /// `resumed` where nothing was asked for.
@@ -81,7 +81,8 @@ impl fmt::Display for Wrong {
         match self {
             Self::Hole { expected, got } => write!(f, "seq {got} came where {expected} was due"),
             Self::Late { seq } => write!(f, "seq {seq} came late"),
-            Self::Again { seq } => write!(f, "seq {seq} came again"),
+            Self::Again { seq, is_echo: false } => write!(f, "seq {seq} came again"),
+            Self::Again { seq, is_echo: true } => write!(f, "seq {seq} came again as its echo"),
             Self::Replay { after, last_seq, heard } => {
                 let tail = &heard[heard.len().saturating_sub(20)..];
                 write!(f, "resumed after {after} to {last_seq}, and what came ends with {tail:?}")
@@ -158,7 +159,7 @@ impl Hearing {
         }
         if seq > self.next && is_echo {
             self.counts.ahead += 1;
-            return (!self.ahead.insert(seq)).then_some(Wrong::Again { seq });
+            return (!self.ahead.insert(seq)).then_some(Wrong::Again { seq, is_echo });
         }
         if seq > self.next {
             let expected = self.next;
@@ -171,7 +172,7 @@ impl Hearing {
             return Some(Wrong::Late { seq });
         }
         self.counts.repeated += 1;
-        (seq > again_to || !self.again.insert(seq)).then_some(Wrong::Again { seq })
+        (seq > again_to || !self.again.insert(seq)).then_some(Wrong::Again { seq, is_echo })
     }
 
     /// A resume has ended. With `complete` false the client has to ask again from [`Hearing::known`].
@@ -253,6 +254,10 @@ mod tests {
         seqs.iter().filter_map(|seq| hearing.on_message(*seq, false)).collect()
     }
 
+    fn again(seq: u64) -> Wrong {
+        Wrong::Again { seq, is_echo: false }
+    }
+
     fn resumed(last_seq: u64, complete: bool) -> Resumed {
         Resumed { conversation_id: 1, last_seq, complete }
     }
@@ -277,8 +282,8 @@ mod tests {
     #[test]
     fn a_repeat_without_a_resume_is_wrong() {
         let mut hearing = live();
-        assert_eq!(hear(&mut hearing, &[11, 11]), [Wrong::Again { seq: 11 }]);
-        assert_eq!(hear(&mut hearing, &[10]), [Wrong::Again { seq: 10 }]);
+        assert_eq!(hear(&mut hearing, &[11, 11]), [again(11)]);
+        assert_eq!(hear(&mut hearing, &[10]), [again(10)]);
     }
 
     #[test]
@@ -286,7 +291,7 @@ mod tests {
         let mut hearing = Hearing::new(10);
         hearing.on_joined(10);
         assert_eq!(hear(&mut hearing, &[10, 11]), []);
-        assert_eq!(hear(&mut hearing, &[10]), [Wrong::Again { seq: 10 }]);
+        assert_eq!(hear(&mut hearing, &[10]), [again(10)]);
     }
 
     #[test]
@@ -333,9 +338,9 @@ mod tests {
         assert_eq!(hearing.on_resumed(resumed(11, true)), None);
         assert_eq!(hear(&mut hearing, &[11, 12, 9]), []);
         assert_eq!(hearing.counts.repeated, 2);
-        assert_eq!(hear(&mut hearing, &[11]), [Wrong::Again { seq: 11 }]);
+        assert_eq!(hear(&mut hearing, &[11]), [again(11)]);
         // What came live comes once.
-        assert_eq!(hear(&mut hearing, &[12]), [Wrong::Again { seq: 12 }]);
+        assert_eq!(hear(&mut hearing, &[12]), [again(12)]);
         // On the next connection that counts anew.
         hearing.on_cut();
         hearing.on_returned();
@@ -372,7 +377,7 @@ mod tests {
         assert_eq!(hearing.missing(13), None);
         // One of another is not an echo, and an echo comes once.
         assert_eq!(hearing.on_message(15, true), None);
-        assert_eq!(hearing.on_message(15, true), Some(Wrong::Again { seq: 15 }));
+        assert_eq!(hearing.on_message(15, true), Some(Wrong::Again { seq: 15, is_echo: true }));
         assert_eq!(hear(&mut hearing, &[16]), [Wrong::Hole { expected: 14, got: 16 }]);
     }
 }

@@ -266,7 +266,9 @@ impl<T> Turn<T> {
     /// True exactly when nothing is lost with it, and nothing came for `idle_s` seconds.
     pub(super) fn is_idle(&self, now: Mono, idle_s: u32) -> bool {
         let is_quiet = self.sender == 0 && self.more.as_ref().is_none_or(|more| more.is_quiet());
-        is_quiet && seconds(now).wrapping_sub(self.touched_s) >= idle_s
+        // Another thread's clock may have been read later than the caller's.
+        let quiet_s = seconds(now).wrapping_sub(self.touched_s) as i32;
+        is_quiet && quiet_s >= 0 && quiet_s as u32 >= idle_s
     }
 
     const fn is_cold(&self) -> bool {
