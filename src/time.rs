@@ -1,6 +1,7 @@
 //! Time as a value. Nothing here reads a clock: a shard's `Io` does, and passes [`Now`] down.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// Milliseconds on a monotonic clock since the process began.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -50,24 +51,62 @@ pub struct Now {
     pub wall: Timestamp,
 }
 
-/// RFC 3339 in UTC with `Z`; six digits of fraction, or none where the fraction is zero, as Django writes it.
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Timestamp {
+    /// The text of [`fmt::Display`], and its year; the text has the last four digits of that.
+    fn write(self, buffer: &mut [u8; RFC_3339_BYTES]) -> (&str, i64) {
         let seconds = self.unix_seconds();
         let (year, month, day) = civil(seconds.div_euclid(86_400));
         let of_day = seconds.rem_euclid(86_400);
-        let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        match self.0.rem_euclid(1_000_000) {
-            0 => f.write_str("Z"),
-            micros => write!(f, ".{micros:06}Z"),
+        let micros = self.0.rem_euclid(1_000_000);
+        *buffer = *b"0000-00-00T00:00:00.000000Z";
+        digits(&mut buffer[..4], year.rem_euclid(10_000));
+        digits(&mut buffer[5..7], month);
+        digits(&mut buffer[8..10], day);
+        digits(&mut buffer[11..13], of_day / 3_600);
+        digits(&mut buffer[14..16], of_day / 60 % 60);
+        digits(&mut buffer[17..19], of_day % 60);
+        digits(&mut buffer[20..26], micros);
+        let mut len = buffer.len();
+        if micros == 0 {
+            buffer[19] = b'Z';
+            len = 20;
+        }
+        (std::str::from_utf8(&buffer[..len]).expect("digits are ASCII"), year)
+    }
+}
+
+/// Years of four digits.
+const YEARS: RangeInclusive<i64> = 0..=9_999;
+
+/// `2024-01-01T00:00:00.000000Z`.
+const RFC_3339_BYTES: usize = 27;
+
+/// Decimal, filled with zeros from the left.
+fn digits(place: &mut [u8], mut value: i64) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
+/// RFC 3339 in UTC with `Z`; six digits of fraction, or none where the fraction is zero, as Django writes it.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buffer = [0; RFC_3339_BYTES];
+        match self.write(&mut buffer) {
+            (text, year) if YEARS.contains(&year) => f.write_str(text),
+            (text, year) => write!(f, "{year:04}{}", &text[4..]),
         }
     }
 }
 
 impl serde::Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut buffer = [0; RFC_3339_BYTES];
+        match self.write(&mut buffer) {
+            (text, year) if YEARS.contains(&year) => serializer.serialize_str(text),
+            _ => serializer.collect_str(self),
+        }
     }
 }
 
@@ -99,8 +138,12 @@ mod tests {
             (951_782_399_000_001, "2000-02-28T23:59:59.000001Z"),
             (4_107_542_400_000_000, "2100-03-01T00:00:00Z"),
             (-1, "1969-12-31T23:59:59.999999Z"),
+            (253_402_300_799_000_000, "9999-12-31T23:59:59Z"),
+            (253_402_300_800_000_000, "10000-01-01T00:00:00Z"),
+            (i64::MAX, "294247-01-10T04:00:54.775807Z"),
         ] {
             assert_eq!(Timestamp(micros).to_string(), text);
+            assert_eq!(serde_json::to_value(Timestamp(micros)).unwrap(), text);
         }
     }
 }

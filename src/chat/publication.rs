@@ -95,16 +95,15 @@ impl Publisher<'_> {
         from: Option<ConnRef>,
     ) -> Bytes {
         let place = Some((message.conversation, message.seq));
-        let frame = self.encoder.event(&Event::Message(message));
-        let echo = frame.clone();
+        let [told, news] = self.encoder.message(message);
+        let echo = told.clone();
         let group = Group::Conversation(message.conversation);
-        self.frame(group, Topic::Conversation, frame, place, None);
-        let frame = self.encoder.event(&Event::NewMessage(message));
+        self.frame(group, Topic::Conversation, told, place, None);
         for user in participants {
             let is_sender = *user == message.sender.id;
             let topic = if is_sender { Topic::OwnMessages } else { Topic::Messages };
             let except = from.filter(|_| is_sender);
-            self.frame(Group::User(*user), topic, frame.clone(), place, except);
+            self.frame(Group::User(*user), topic, news.clone(), place, except);
         }
         echo
     }

@@ -13,9 +13,14 @@ const FIN_TEXT: u8 = 0x81;
 /// `capacity` is a guess at the JSON's length, bytes; a good one saves a second allocation. The header is written once the
 /// length is known, right before the text, and the unused bytes before it are cut off.
 pub(super) fn text(value: &impl Serialize, capacity: usize) -> Bytes {
+    text_with(capacity, |buffer| super::shapes::write(buffer, value))
+}
+
+/// The same of whatever `write` appends.
+pub(super) fn text_with(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut buffer = Vec::with_capacity(HEADER_BYTES_MAX + capacity);
     buffer.resize(HEADER_BYTES_MAX, 0);
-    super::shapes::write(&mut buffer, value);
+    write(&mut buffer);
     let start = place_header(&mut buffer);
     Bytes::from(buffer).slice(start..)
 }
@@ -35,6 +40,15 @@ fn place_header(buffer: &mut [u8]) -> usize {
         buffer[..2].copy_from_slice(&[FIN_TEXT, 127]);
         buffer[2..10].copy_from_slice(&(payload_len as u64).to_be_bytes());
         0
+    }
+}
+
+/// The text of a frame that was made here.
+pub(super) fn payload(frame: &[u8]) -> &[u8] {
+    match frame[1] {
+        127 => &frame[10..],
+        126 => &frame[4..],
+        _ => &frame[2..],
     }
 }
 
@@ -58,6 +72,7 @@ mod tests {
             assert!(header.is_final && !(header.rsv1 || header.rsv2 || header.rsv3));
             assert_eq!((header.opcode, header.mask), (OpCode::Data(Data::Text), None));
             let payload = &frame[cursor.position() as usize..];
+            assert_eq!(payload, super::payload(&frame));
             assert_eq!(payload.len(), payload_len);
             assert!(payload.starts_with(b"\"") && payload.ends_with(b"\""));
         }

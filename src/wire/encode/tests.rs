@@ -236,6 +236,8 @@ proptest! {
         let frame = encoder().event(&Event::Message(&message));
         let value: serde_json::Value = serde_json::from_str(text_of(&frame)).unwrap();
         prop_assert_eq!(value["message"]["content"].as_str(), Some(&*content));
+        let both = [frame, encoder().event(&Event::NewMessage(&message))];
+        prop_assert_eq!(encoder().message(&message), both);
     }
 
     #[test]
