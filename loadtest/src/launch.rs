@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use fortifun_fixtures::free_port;
 
 /// Lines of its log that are told where a server does not start.
 const LOG_LINES_MAX: usize = 20;
@@ -53,6 +54,7 @@ impl Launched {
         settings: &[(String, String)],
         (port, cores): (u16, Option<&str>),
     ) -> anyhow::Result<Self> {
+        let port = if port == 0 { free_port() } else { port };
         let mut child = command(program, cores)
             .arg("serve")
             .env_clear()
@@ -86,7 +88,7 @@ impl Launched {
         settings: &[(String, String)],
         cores: Option<&str>,
     ) -> anyhow::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr())?.port();
+        let port = free_port();
         let child = command(program, cores)
             .envs(settings.iter().map(|(name, value)| (name, value)))
             .envs([("HOST", "127.0.0.1"), ("PORT", &port.to_string())])

@@ -1,7 +1,6 @@
-//! Ports, and waiting until somebody listens there.
+//! Waiting until somebody listens.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Child;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -16,11 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long one try may take.
 const TRY: Duration = Duration::from_millis(500);
-
-/// An address of this machine where nobody listens now.
-pub(super) fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
 
 /// Waits until `child` listens at `address`.
 ///
@@ -49,13 +43,14 @@ fn pause() {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
     use std::process::Command;
 
     use super::*;
 
     #[test]
     fn who_ends_before_it_listens_is_told() {
-        let address = free_address().expect("there are ports");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, fortifun_fixtures::free_port()));
         let mut child = Command::new("true").spawn().expect("it is there");
         let error = wait(&mut child, address).expect_err("nobody listens").to_string();
         assert!(error.starts_with("it ended"), "{error}");

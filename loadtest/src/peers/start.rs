@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
+use fortifun_fixtures::free_port;
 
 use super::install::Installed;
 use super::world::World;
@@ -40,7 +41,7 @@ pub(crate) fn start(
     cores: Option<&str>,
 ) -> anyhow::Result<Running> {
     let world = World::of(peer, users)?;
-    let address = ready::free_address().context("there is no port")?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let log = installed.folder.join(LOG);
     let told = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let (host, port) = (address.ip().to_string(), address.port().to_string());

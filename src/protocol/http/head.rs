@@ -115,13 +115,13 @@ impl<'a> Head<'a> {
 
     /// The path, not decoded: begins with `/`, or is `*`.
     pub fn path(&self) -> &str {
-        let path = &self.target()[self.parts.path.clone()];
+        let path = self.part(&self.parts.path);
         if path.is_empty() { "/" } else { path }
     }
 
     /// What stands behind the `?`, not decoded.
     pub fn query(&self) -> Option<&str> {
-        self.parts.query.clone().map(|query| &self.target()[query])
+        self.parts.query.as_ref().map(|query| self.part(query))
     }
 
     /// The value of the query's first parameter of that name, decoded.
@@ -138,7 +138,7 @@ impl<'a> Head<'a> {
     /// which overrules `Host` (RFC 9112 §3.2.2), else `Host`. `None` only in HTTP/1.0.
     pub fn host(&self) -> Option<&str> {
         match &self.parts.authority {
-            Some(authority) => Some(&self.target()[authority.clone()]),
+            Some(authority) => Some(self.part(authority)),
             None => self.header("host"),
         }
     }
@@ -226,12 +226,17 @@ impl<'a> Head<'a> {
             None => !required,
             Some(value) => second.is_none() && host::is_authority(value),
         };
-        let authority = self.parts.authority.clone().map(|authority| &self.target()[authority]);
+        let authority = self.parts.authority.as_ref().map(|authority| self.part(authority));
         if fine && authority.is_none_or(|authority| host::is_authority(authority.as_bytes())) {
             Ok(())
         } else {
             Err(RequestError::BadHost)
         }
+    }
+
+    /// A part of the target; nothing else of it is looked at, for a token in the query is long.
+    fn part(&self, place: &Range<usize>) -> &str {
+        self.ascii(self.target.start + place.start..self.target.start + place.end)
     }
 
     fn ascii(&self, place: Range<usize>) -> &str {
