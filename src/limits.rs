@@ -48,6 +48,10 @@ pub const IOVEC_MAX: usize = 64;
 pub const INBOX_NOTES_MAX: usize = 65_536;
 /// Notes taken in one turn before sockets are looked at again.
 pub const NOTES_PER_TURN_MAX: usize = 4_096;
+/// Messages of one conversation that a session's outbound takes as one piece.
+pub const RUN_MAX: usize = 64;
+/// The same in bytes.
+pub const RUN_BYTES_MAX: usize = 64 * 1024;
 /// How long a worker waits for room in an inbox.
 pub const INBOX_PATIENCE_MS: u64 = 5_000;
 /// Groups, connections and users whose lost notes an inbox remembers by name.

@@ -20,6 +20,7 @@ mod presence;
 mod pump;
 mod requests;
 mod revocation;
+mod run;
 pub mod slot;
 pub mod stalled;
 pub mod table;
@@ -42,6 +43,7 @@ use inbox::{Note, Notes};
 use io::{Io, Ready};
 use node::Node;
 use pump::{read, read_on, send};
+use run::Run;
 use slot::{Line, Slot};
 use table::Table;
 
@@ -55,6 +57,8 @@ pub struct Shard<I: Io> {
     buffer: Box<[u8]>,
     ready: Vec<Ready>,
     fired: Vec<u32>,
+    /// What was taken from the inbox and is not delivered yet; empty between the parts of a turn.
+    run: Run,
     /// Connections that are just flushed; kept for its room.
     flushing: Vec<ConnKey>,
     accepting: Accepting,
@@ -97,6 +101,7 @@ impl<I: Io> Shard<I> {
             buffer: vec![0; RECV_BUFFER_BYTES].into_boxed_slice(),
             ready: Vec::new(),
             fired: Vec::new(),
+            run: Run::default(),
             flushing: Vec::new(),
             accepting: Accepting::Idle,
             is_exhausted: false,
@@ -216,8 +221,14 @@ impl<I: Io> Shard<I> {
         for _ in 0..NOTES_PER_TURN_MAX {
             let Some(note) = self.notes.take() else { break };
             self.mend();
+            match &note {
+                Note::Delivery(_) => {}
+                // Most are of a message that its sender hears with the others of its run.
+                Note::Answered(answered) if answered.says_nothing() => continue,
+                _ => self.deliver_run(),
+            }
             match note {
-                Note::Delivery(delivery) => self.deliver(&delivery),
+                Note::Delivery(delivery) => self.gather(delivery),
                 Note::Answered(answered) => {
                     let (key, outcome) = (answered.to.key, &answered.outcome);
                     match answered.ticket {
@@ -242,6 +253,7 @@ impl<I: Io> Shard<I> {
                 Note::Drain { within_ms } => self.begin_drain(within_ms),
             }
         }
+        self.deliver_run();
         self.mend();
     }
 

@@ -80,6 +80,16 @@ pub struct Answered {
     pub echo: Option<Bytes>,
 }
 
+impl Answered {
+    /// True exactly when it changes nothing for whoever asked.
+    pub fn says_nothing(&self) -> bool {
+        match &self.ticket {
+            Ticket::Chat(then) => then.is_settled_by(&self.outcome),
+            _ => false,
+        }
+    }
+}
+
 /// The queues to the workers of a node; every shard has its copy.
 #[derive(Clone, Debug)]
 pub struct Queues {

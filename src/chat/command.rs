@@ -101,7 +101,8 @@ fn obey(
                 client_id: client_id.as_deref().map(str::to_owned),
             };
             let client_id = client_id.as_deref().map(Box::from);
-            let then = Then::Message { reference: reference.map(Box::from), client_id };
+            let is_heard = matches!(session.endpoint, Endpoint::Conversation(_));
+            let then = Then::Message { reference: reference.map(Box::from), client_id, is_heard };
             out.push(Effect::Store { request, then });
         }
         Command::Typing { conversation: named, is_typing } => {

@@ -91,7 +91,7 @@ fn fail(
     out: &mut Vec<Effect>,
 ) {
     match then {
-        Then::Message { reference, client_id } => {
+        Then::Message { reference, client_id, .. } => {
             let (reference, client_id) = (reference.as_deref(), client_id.as_deref());
             complain(session, Complaint { reference, client_id, ..complaint }, ctx, out);
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::channel::Delivery;
 use crate::model::{ConversationId, ErrorCode, Group, Seq};
-use crate::store::Request;
+use crate::store::{Outcome, Reply, Request};
 
 /// One thing to do for a session.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub enum Then {
         reference: Option<Box<str>>,
         /// The message's `client_id`, for an error.
         client_id: Option<Box<str>>,
+        /// True exactly when the session is in the group that hears the message: it wants no word of it besides.
+        is_heard: bool,
     },
     /// Answer a command that has nothing to tell: `ack` or `error`.
     Ack {
@@ -76,6 +78,19 @@ pub enum Then {
     },
     /// Deliver a page of what a session missed, and go on from there.
     Resume(Box<CatchUp>),
+}
+
+impl Then {
+    /// True exactly when `outcome` has nothing to say to the session: [`complete`](super::complete()) would do nothing.
+    pub fn is_settled_by(&self, outcome: &Outcome) -> bool {
+        matches!(
+            (self, outcome),
+            (
+                Self::Message { reference: None, is_heard: true, .. },
+                Ok(Reply::Appended { duplicate: false, .. })
+            )
+        )
+    }
 }
 
 /// One conversation of a session that is being caught up, and how far that got.

@@ -84,6 +84,15 @@ impl Place {
         }
     }
 
+    /// Live messages `first` to `last`, each the next of the one before: true where [`Place::admit_next`] would deliver all of them.
+    pub(super) fn admit_all(&mut self, first: Seq, last: Seq) -> bool {
+        let is_next = first.0 == self.floor.0 + 1 && !self.is_catching_up();
+        if is_next {
+            self.floor = last;
+        }
+        is_next
+    }
+
     /// A live message where `floor` is known from a resume alone and says nothing of what was delivered live since.
     #[inline]
     pub(super) fn admit_above(&mut self, seq: Seq) -> Admit {
@@ -94,6 +103,27 @@ impl Place {
             Admit::Hold
         } else {
             Admit::Deliver
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn all_are_admitted_at_once_exactly_where_each_would_be(
+            floor in 0_i64..6, held in -1_i64..6, first in 1_i64..8, count in 1_i64..5,
+        ) {
+            let place = Place { floor: Seq(floor), held: Seq(held) };
+            let (mut at_once, mut one_by_one) = (place, place);
+            let last = first + count - 1;
+            let is_each = (first..=last).all(|seq| one_by_one.admit_next(Seq(seq)) == Admit::Deliver);
+            prop_assert_eq!(at_once.admit_all(Seq(first), Seq(last)), is_each);
+            prop_assert_eq!(at_once, if is_each { one_by_one } else { place });
         }
     }
 }

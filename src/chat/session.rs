@@ -156,6 +156,25 @@ impl Session {
         }
     }
 
+    /// The same of messages `first` to `last` of a conversation, which no session gets by another way: true exactly when each of them
+    /// would be delivered, and then they count as delivered; false, and nothing is changed, where they are to be asked about one by one.
+    pub fn admits_all(
+        &mut self,
+        topic: Topic,
+        conversation: ConversationId,
+        first: Seq,
+        last: Seq,
+    ) -> bool {
+        self.audience.hears(topic)
+            && match self.endpoint {
+                Endpoint::Conversation(own) if own == conversation => {
+                    self.place.admit_all(first, last)
+                }
+                Endpoint::Chat => self.extra.is_none(),
+                Endpoint::Conversation(_) | Endpoint::Notifications => true,
+            }
+    }
+
     /// When [`on_deadline`] is next due: at `exp` at the latest. It changes with every call of a function that takes the
     /// session; a call that comes early does nothing.
     pub fn deadline(&self, now: Now) -> Mono {

@@ -1,20 +1,86 @@
 //! From a group's delivery to the outbound of its sessions here.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::Shard;
 use super::core::Core;
 use super::inbox::Lost;
 use super::io::Io;
+use super::run::{Run, Span};
 use super::slot::{Line, Role};
 use crate::channel::{Delivery, Payload};
 use crate::chat::{self, Admit};
 use crate::ids::ConnKey;
+use crate::limits::RUN_MAX;
 use crate::model::{Endpoint, Group, close};
 
+/// Members of a group for whom making one piece of several messages costs less than it saves.
+const WHOLE_MEMBERS_MIN: usize = 2;
+
 impl<I: Io> Shard<I> {
+    /// Takes `delivery` to what was gathered before, where it goes on from there; else that is delivered first.
+    pub(super) fn gather(&mut self, delivery: Arc<Delivery>) {
+        if let Err(delivery) = self.run.push(delivery) {
+            self.deliver_run();
+            let is_taken = self.run.push(delivery).is_ok();
+            debug_assert!(is_taken, "an empty run takes everything");
+        }
+    }
+
+    /// Delivers what was gathered.
+    pub(super) fn deliver_run(&mut self) {
+        if self.run.deliveries().is_empty() {
+            return;
+        }
+        let mut run = std::mem::take(&mut self.run);
+        match run.deliveries() {
+            [first, ..] if self.core.groups.members(first.group).len() >= WHOLE_MEMBERS_MIN => {
+                match run.whole() {
+                    Some((span, frames)) => self.deliver_whole(&run, span, &frames),
+                    None => self.deliver(first),
+                }
+            }
+            each => each.iter().for_each(|delivery| self.deliver(delivery)),
+        }
+        run.clear();
+        self.run = run;
+    }
+
+    /// Gives every session of a group the messages of a run: in one piece, where it misses none before them; else one by one.
+    fn deliver_whole(&mut self, run: &Run, span: Span, frames: &Bytes) {
+        let Self { table, core, .. } = self;
+        let mut members = std::mem::take(core.groups.scratch());
+        members.clear();
+        members.extend_from_slice(core.groups.members(run.deliveries()[0].group));
+        let mut reached = [0; RUN_MAX];
+        let mut reached_by_all = 0;
+        for &index in &members {
+            let Some((key, slot)) = table.at_mut(index) else { continue };
+            let line = &mut slot.line;
+            match catch_unwind(AssertUnwindSafe(|| send_whole(core, key, line, span, frames))) {
+                Ok(true) => reached_by_all += 1,
+                Ok(false) => {
+                    for (delivery, reached) in run.deliveries().iter().zip(&mut reached) {
+                        *reached += u64::from(deliver_one(core, key, line, delivery));
+                    }
+                }
+                Err(_) => {
+                    end_panicked(core, key, line);
+                    core.settle(key, line);
+                }
+            }
+        }
+        *core.groups.scratch() = members;
+        for (delivery, reached) in run.deliveries().iter().zip(reached) {
+            count(core, delivery, reached_by_all + reached);
+        }
+    }
+
     /// Gives every session of a group what was published to it.
-    pub(super) fn deliver(&mut self, delivery: &Delivery) {
+    fn deliver(&mut self, delivery: &Delivery) {
         if delivery.group == Group::General {
             return self.deliver_to_all(delivery);
         }
@@ -29,10 +95,7 @@ impl<I: Io> Shard<I> {
         }
         *core.groups.scratch() = members;
         if let Payload::Frame { .. } = delivery.payload {
-            core.meters.fanned_out(reached);
-            if let Some(at) = delivery.committed_at {
-                core.meters.delivered(core.now.wall.0.saturating_sub(at.0).max(0) as u64);
-            }
+            count(core, delivery, reached);
         }
     }
 
@@ -51,6 +114,8 @@ impl<I: Io> Shard<I> {
     /// Notes were lost on the way: whoever they were for comes back and resumes.
     pub(super) fn mend(&mut self) {
         let Some(lost) = self.notes.take_lost() else { return };
+        // What was gathered came before.
+        self.deliver_run();
         let Lost { groups, conns, users, is_own, is_everything } = lost;
         if is_everything {
             let keys: Vec<ConnKey> = self.table.iter_mut().map(|(key, _)| key).collect();
@@ -89,6 +154,25 @@ impl<I: Io> Shard<I> {
             Role::Http | Role::Echo | Role::Ended => {}
         });
     }
+}
+
+/// So many sessions got a frame.
+fn count(core: &Core, delivery: &Delivery, reached: u64) {
+    core.meters.fanned_out(reached);
+    if let Some(at) = delivery.committed_at {
+        core.meters.delivered(core.now.wall.0.saturating_sub(at.0).max(0) as u64);
+    }
+}
+
+/// Gives one session the messages of a run in one piece. False where it does not want exactly all of them: then nothing was done.
+fn send_whole(core: &mut Core, key: ConnKey, line: &mut Line, span: Span, frames: &Bytes) -> bool {
+    let Role::Session(session) = &mut line.role else { return false };
+    let Span { topic, conversation, first, last } = span;
+    let is_wanted = session.admits_all(topic, conversation, first, last);
+    if is_wanted {
+        core.send(key, line, frames.clone(), false);
+    }
+    is_wanted
 }
 
 /// A panic in what happened to one connection ends that connection, and no other.

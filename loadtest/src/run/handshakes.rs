@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args, clock: &Clock) -> anyhow::Result<Report> {
     let begun = Begun::now(&site, clock)?;
     let took = open(&mut swarm, &site, &upgrades, args.under_way as usize, clock)?;
     let measured = begun.end(&site, clock)?;
-    swarm.close();
+    swarm.reset();
     Ok(report(args, &measured, &took, site.name()))
 }
 
