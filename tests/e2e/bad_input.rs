@@ -423,10 +423,13 @@ fn a_head_that_does_not_end_is_given_up_and_others_are_served() {
     let mut dripped = 0;
     while since.elapsed() < Duration::from_millis(900) {
         assert_eq!(server.ask("GET", "/healthz", "", None).status, 200);
-        for (number, http) in slow.iter_mut().enumerate().skip(40) {
-            http.send(&head[number + dripped..=number + dripped]);
+        // A fast machine would come to the head's end.
+        if slow.len() + dripped < head.len() - 4 {
+            for (number, http) in slow.iter_mut().enumerate().skip(40) {
+                http.send(&head[number + dripped..=number + dripped]);
+            }
+            dripped += 1;
         }
-        dripped += 1;
     }
     let mut ws = Ws::v1(&server, alice, "/ws/chat/");
     for (number, http) in slow.iter_mut().enumerate() {
