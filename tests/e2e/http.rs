@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use crate::support::http::request;
+use crate::support::server::UNLIMITED;
 use crate::support::users::Pair;
 use crate::support::{Http, Server};
 
 #[test]
 fn a_connection_is_kept_and_requests_may_come_together_or_in_pieces() {
-    let server = Server::with(&[("MESSAGES_PER_SECOND", "1000")]);
+    let server = Server::with(UNLIMITED);
     let Pair { alice, conversation, .. } = server.pair();
     let path = format!("/api/v1/conversations/{conversation}/messages/");
     let mut http = Http::connect(server.address);

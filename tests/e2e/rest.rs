@@ -225,7 +225,7 @@ fn matches_are_listed_recent_ones_apart_and_all_in_pages() {
 
 #[test]
 fn a_body_that_is_wrong_is_refused_and_the_field_named() {
-    let server = Server::with(&[("MESSAGES_PER_SECOND", "1000")]);
+    let server = Server::with(UNLIMITED);
     let Pair { alice, conversation, .. } = server.pair();
     let messages = format!("/api/v1/conversations/{conversation}/messages/");
     let long = "x".repeat(4_001);

@@ -137,7 +137,7 @@ fn the_first_clients_spelling_is_a_message() {
 
 #[test]
 fn a_client_id_is_stored_once_for_ever_wherever_it_comes_again() {
-    let mut server = Server::with(&[("MESSAGES_PER_SECOND", "100")]);
+    let mut server = Server::with(UNLIMITED);
     let Pair { alice, bob, conversation } = server.pair();
     let path = format!("/ws/conversations/{conversation}/");
     let command = json!({"type": "message", "content": "once", "client_id": "id-1"});
