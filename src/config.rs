@@ -366,6 +366,7 @@ fn conn(reader: &mut Reader, machine: Machine, warnings: &mut Vec<String>) -> Co
         outbound_bytes_max: reader.integer(Key::OutboundBytes, 0) as usize,
         outbound_soft_bytes: reader.integer(Key::OutboundSoftBytes, 0) as usize,
         outbound_soft_ms: seconds(reader, Key::OutboundSoftS),
+        write_delay_ms: reader.integer(Key::WriteDelayMs, 0),
     };
     reader.require(
         limits.outbound_soft_bytes < limits.outbound_bytes_max,

@@ -283,6 +283,7 @@ fn node(config: &Config, parts: Parts) -> anyhow::Result<Node> {
         connections_per_shard: config.conn.connections_max.div_ceil(inboxes.len()),
         inboxes,
         conn: conn_limits(&config.conn),
+        write_delay_ms: config.conn.write_delay_ms,
         chat,
         echo: echo_limits(&config.conn),
         trusted_proxies: config.net.trusted_proxies.clone(),

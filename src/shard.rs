@@ -25,6 +25,7 @@ pub mod slot;
 pub mod stalled;
 pub mod table;
 pub mod timers;
+pub mod write_delay;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -190,6 +191,9 @@ impl<I: Io> Shard<I> {
         if let Some(timer) = self.core.wheel.until_next(now) {
             ms = ms.min(timer);
         }
+        if let Some(late) = self.core.write_delay.until_next(now) {
+            ms = ms.min(late);
+        }
         Duration::from_millis(ms)
     }
 
@@ -327,6 +331,7 @@ impl<I: Io> Shard<I> {
             }
         }
         self.fired = fired;
+        self.end_write_delays();
         if self.housekeeping_at <= now {
             self.housekeeping_at = now.plus(HOUSEKEEPING_MS);
             self.keep_house();
@@ -334,6 +339,20 @@ impl<I: Io> Shard<I> {
         if self.core.shard == ShardId(0) {
             self.core.poll_revocations();
         }
+    }
+
+    /// What was late leaves with this turn, where it has not left before.
+    fn end_write_delays(&mut self) {
+        let Self { core, table, .. } = self;
+        let dirty = &mut core.dirty;
+        core.write_delay.expire(core.now.mono, |key| {
+            let Some(Slot { line, .. }) = table.get_mut(key) else { return };
+            line.flags.late = false;
+            if !line.flags.dirty && !line.conn.outbound().is_empty() {
+                line.flags.dirty = true;
+                dirty.push(key);
+            }
+        });
     }
 
     fn keep_house(&mut self) {
@@ -372,7 +391,7 @@ impl<I: Io> Shard<I> {
                 slot.line.flags.dirty = false;
                 send(core, io, slot);
                 let is_short =
-                    slot.line.conn.outbound().len() <= core.node.conn.outbound.soft_bytes / 4;
+                    slot.line.conn.outbound().len() <= core.node.conn.outbound.short_bytes();
                 if is_short && let Some(job) = slot.line.deferred.take() {
                     core.submit(key, &mut slot.line, *job);
                 }

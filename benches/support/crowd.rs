@@ -86,6 +86,7 @@ impl Crowd {
             queues,
             inboxes: vec![inbox.clone()],
             conn: conn_limits(),
+            write_delay_ms: 0,
             chat,
             echo: conn_limits(),
             trusted_proxies: Vec::new(),

@@ -82,6 +82,8 @@ pub struct ConnLimits {
     pub outbound_soft_bytes: usize,
     /// How long `outbound_soft_bytes` may be passed, ms.
     pub outbound_soft_ms: u64,
+    /// How long what is said in a busy group waits for company, milliseconds.
+    pub write_delay_ms: u64,
 }
 
 /// What users and sessions may do, and what a match says.

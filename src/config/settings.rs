@@ -216,6 +216,8 @@ settings! {
             "What may wait for one client for OUTBOUND_SOFT_S; typing and presence are left out above it.";
         OutboundSoftS "OUTBOUND_SOFT_S" Integer { min: 1, max: 300 }, "s", Is("10"),
             "How long OUTBOUND_SOFT_BYTES may be passed.";
+        WriteDelayMs "WRITE_DELAY_MS" Integer { min: 0, max: 1_000 }, "ms", Is("0"),
+            "How long what is said in a busy group waits for company, so that it leaves for each session in one write: busy is a group that was written to less than this ago.";
     }
     "Log" {
         LogFormat "LOG_FORMAT" Choice(&["text", "json"]), "", Is("text"), "How log lines are written, to stderr.";

@@ -21,6 +21,13 @@ pub struct OutboundLimits {
     pub soft_ms: u64,
 }
 
+impl OutboundLimits {
+    /// A queue of no more than this is short: more may be fetched for it, or what is in it may wait.
+    pub const fn short_bytes(&self) -> usize {
+        self.soft_bytes / 4
+    }
+}
+
 /// A queue of frames whose sum is bounded.
 #[derive(Debug, Default)]
 pub struct Outbound {

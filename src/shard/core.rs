@@ -17,6 +17,7 @@ use super::revocation::Poll;
 use super::slot::{Line, Role};
 use super::stalled::Stalled;
 use super::timers::Wheel;
+use super::write_delay::WriteDelay;
 use crate::chat::effect::{Effect, Then};
 use crate::chat::{self, Ctx};
 use crate::conn::outbound::Pushed;
@@ -46,6 +47,8 @@ pub struct Core {
     pub meters: Meters,
     /// Connections to be flushed at the end of the turn.
     pub dirty: Vec<ConnKey>,
+    /// Connections to be flushed later, by group.
+    pub write_delay: WriteDelay,
     /// Connections with more to read than a turn's budget.
     pub hungry: VecDeque<ConnKey>,
     /// Connections to be freed at the end of the turn.
@@ -77,6 +80,7 @@ impl Core {
     /// A shard with nothing in it.
     pub fn new(shard: ShardId, node: Arc<Node>, now: Now) -> Self {
         let meters = Meters::new(node.metrics.block());
+        let write_delay = WriteDelay::new(node.write_delay_ms);
         Self {
             shard,
             node,
@@ -85,6 +89,7 @@ impl Core {
             wheel: Wheel::new(now.mono),
             meters,
             dirty: Vec::new(),
+            write_delay,
             hungry: VecDeque::new(),
             doomed: Vec::new(),
             stalled: Stalled::default(),
@@ -155,12 +160,42 @@ impl Core {
     /// Queues a frame for a session.
     #[inline]
     pub fn send(&mut self, key: ConnKey, line: &mut Line, frame: Bytes, sheddable: bool) {
+        if self.queue(key, line, frame, sheddable) {
+            self.mark_dirty(key, line);
+        }
+    }
+
+    /// The same of a frame that need not leave at once: `late` are the connections that are flushed when its group's window ends. A
+    /// connection that has much waiting is flushed all the same, so that a delay makes nobody a slow consumer.
+    #[inline]
+    pub fn send_late(
+        &mut self,
+        key: ConnKey,
+        line: &mut Line,
+        frame: Bytes,
+        sheddable: bool,
+        late: &mut Vec<ConnKey>,
+    ) {
+        if !self.queue(key, line, frame, sheddable) {
+            return;
+        }
+        if line.conn.outbound().len() > self.node.conn.outbound.short_bytes() {
+            self.mark_dirty(key, line);
+        } else if !line.flags.dirty && !line.flags.late {
+            line.flags.late = true;
+            late.push(key);
+        }
+    }
+
+    /// Puts a frame into a session's outbound. True exactly when it is there.
+    #[inline]
+    fn queue(&mut self, key: ConnKey, line: &mut Line, frame: Bytes, sheddable: bool) -> bool {
         match line.conn.send(frame, sheddable, self.now.mono, self.node.limits(&line.role)) {
             Pushed::Queued { shed } => {
                 if shed > 0 {
                     self.meters.shed(shed);
                 }
-                self.mark_dirty(key, line);
+                return true;
             }
             Pushed::Shed => {
                 if line.conn.phase() == Phase::Open {
@@ -169,6 +204,7 @@ impl Core {
             }
             Pushed::Overflow => self.give_up_on_slow_consumer(key, line),
         }
+        false
     }
 
     /// Closes a WebSocket after what is queued for it.
@@ -245,7 +281,7 @@ impl Core {
     /// the sender; a full read queue is an error the client can wait out.
     fn ask(&mut self, key: ConnKey, line: &mut Line, request: Request, then: Then) {
         let waits = matches!(then, Then::Resume(_))
-            && line.conn.outbound().len() > self.node.conn.outbound.soft_bytes / 4;
+            && line.conn.outbound().len() > self.node.conn.outbound.short_bytes();
         let job = Job { request, from: Some(self.here(key)), ticket: Ticket::Chat(then) };
         if waits {
             line.deferred = Some(Box::new(job));

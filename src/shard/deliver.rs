@@ -20,6 +20,9 @@ use crate::model::{Endpoint, Group, close};
 /// Members of a group for whom making one piece of several messages costs less than it saves.
 const WHOLE_MEMBERS_MIN: usize = 2;
 
+/// Where what is sent need not leave at once: the sessions that are flushed later.
+type Late = Option<Vec<ConnKey>>;
+
 impl<I: Io> Shard<I> {
     /// Takes `delivery` to what was gathered before, where it goes on from there; else that is delivered first.
     pub(super) fn gather(&mut self, delivery: Arc<Delivery>) {
@@ -55,16 +58,21 @@ impl<I: Io> Shard<I> {
         let mut members = std::mem::take(core.groups.scratch());
         members.clear();
         members.extend_from_slice(core.groups.members(run.deliveries()[0].group));
+        let group = run.deliveries()[0].group;
+        let mut late = core.write_delay.late(group, core.now.mono);
         let mut reached = [0; RUN_MAX];
         let mut reached_by_all = 0;
         for &index in &members {
             let Some((key, slot)) = table.at_mut(index) else { continue };
             let line = &mut slot.line;
-            match catch_unwind(AssertUnwindSafe(|| send_whole(core, key, line, span, frames))) {
+            let late = &mut late;
+            let result =
+                catch_unwind(AssertUnwindSafe(|| send_whole(core, key, line, span, frames, late)));
+            match result {
                 Ok(true) => reached_by_all += 1,
                 Ok(false) => {
                     for (delivery, reached) in run.deliveries().iter().zip(&mut reached) {
-                        *reached += u64::from(deliver_one(core, key, line, delivery));
+                        *reached += u64::from(deliver_one(core, key, line, delivery, late));
                     }
                 }
                 Err(_) => {
@@ -74,6 +82,9 @@ impl<I: Io> Shard<I> {
             }
         }
         *core.groups.scratch() = members;
+        if let Some(late) = late {
+            core.write_delay.put_back(group, late);
+        }
         for (delivery, reached) in run.deliveries().iter().zip(reached) {
             count(core, delivery, reached_by_all + reached);
         }
@@ -88,12 +99,19 @@ impl<I: Io> Shard<I> {
         let mut members = std::mem::take(core.groups.scratch());
         members.clear();
         members.extend_from_slice(core.groups.members(delivery.group));
+        let mut late = match delivery.payload {
+            Payload::Frame { .. } => core.write_delay.late(delivery.group, core.now.mono),
+            Payload::Control(_) => None,
+        };
         let mut reached = 0;
         for &index in &members {
             let Some((key, slot)) = table.at_mut(index) else { continue };
-            reached += u64::from(deliver_one(core, key, &mut slot.line, delivery));
+            reached += u64::from(deliver_one(core, key, &mut slot.line, delivery, &mut late));
         }
         *core.groups.scratch() = members;
+        if let Some(late) = late {
+            core.write_delay.put_back(delivery.group, late);
+        }
         if let Payload::Frame { .. } = delivery.payload {
             count(core, delivery, reached);
         }
@@ -105,7 +123,7 @@ impl<I: Io> Shard<I> {
         for index in 0..table.extent() {
             let Some((key, slot)) = table.at_mut(index) else { continue };
             if slot.line.role.endpoint() == Some(Endpoint::Chat) {
-                reached += u64::from(deliver_one(core, key, &mut slot.line, delivery));
+                reached += u64::from(deliver_one(core, key, &mut slot.line, delivery, &mut None));
             }
         }
         core.meters.fanned_out(reached);
@@ -156,6 +174,21 @@ impl<I: Io> Shard<I> {
     }
 }
 
+/// Queues a frame that leaves with this turn, or is late.
+fn send(
+    core: &mut Core,
+    key: ConnKey,
+    line: &mut Line,
+    frame: Bytes,
+    sheddable: bool,
+    late: &mut Late,
+) {
+    match late {
+        None => core.send(key, line, frame, sheddable),
+        Some(late) => core.send_late(key, line, frame, sheddable, late),
+    }
+}
+
 /// So many sessions got a frame.
 fn count(core: &Core, delivery: &Delivery, reached: u64) {
     core.meters.fanned_out(reached);
@@ -165,12 +198,19 @@ fn count(core: &Core, delivery: &Delivery, reached: u64) {
 }
 
 /// Gives one session the messages of a run in one piece. False where it does not want exactly all of them: then nothing was done.
-fn send_whole(core: &mut Core, key: ConnKey, line: &mut Line, span: Span, frames: &Bytes) -> bool {
+fn send_whole(
+    core: &mut Core,
+    key: ConnKey,
+    line: &mut Line,
+    span: Span,
+    frames: &Bytes,
+    late: &mut Late,
+) -> bool {
     let Role::Session(session) = &mut line.role else { return false };
     let Span { topic, conversation, first, last } = span;
     let is_wanted = session.admits_all(topic, conversation, first, last);
     if is_wanted {
-        core.send(key, line, frames.clone(), false);
+        send(core, key, line, frames.clone(), false, late);
     }
     is_wanted
 }
@@ -183,8 +223,14 @@ pub(super) fn end_panicked(core: &mut Core, key: ConnKey, line: &mut Line) {
 }
 
 /// Gives one session what its group got. True exactly when a frame was queued.
-fn deliver_one(core: &mut Core, key: ConnKey, line: &mut Line, delivery: &Delivery) -> bool {
-    let result = catch_unwind(AssertUnwindSafe(|| try_deliver(core, key, line, delivery)));
+fn deliver_one(
+    core: &mut Core,
+    key: ConnKey,
+    line: &mut Line,
+    delivery: &Delivery,
+    late: &mut Late,
+) -> bool {
+    let result = catch_unwind(AssertUnwindSafe(|| try_deliver(core, key, line, delivery, late)));
     result.unwrap_or_else(|_| {
         end_panicked(core, key, line);
         core.settle(key, line);
@@ -192,13 +238,19 @@ fn deliver_one(core: &mut Core, key: ConnKey, line: &mut Line, delivery: &Delive
     })
 }
 
-fn try_deliver(core: &mut Core, key: ConnKey, line: &mut Line, delivery: &Delivery) -> bool {
+fn try_deliver(
+    core: &mut Core,
+    key: ConnKey,
+    line: &mut Line,
+    delivery: &Delivery,
+    late: &mut Late,
+) -> bool {
     let me = core.here(key);
     match (&delivery.payload, &mut line.role) {
         (Payload::Frame { frame, topic, place, except, sheddable }, Role::Session(session)) => {
             match session.admits(me, *topic, *place, *except) {
                 Admit::Deliver => {
-                    core.send(key, line, frame.clone(), *sheddable);
+                    send(core, key, line, frame.clone(), *sheddable, late);
                     return true;
                 }
                 Admit::Skip | Admit::Hold => {}

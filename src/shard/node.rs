@@ -48,6 +48,8 @@ pub struct Node {
     pub inboxes: Vec<Inbox>,
     /// Bounds of connections.
     pub conn: ConnLimits,
+    /// How long what is said in a busy group waits for company, milliseconds: `WRITE_DELAY_MS`.
+    pub write_delay_ms: u64,
     /// Bounds of the chat.
     pub chat: ChatLimits,
     /// Bounds of connections to `/_echo`.

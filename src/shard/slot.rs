@@ -42,6 +42,8 @@ pub struct Line {
 pub struct Flags {
     /// True exactly when it is in the list of those to be flushed.
     pub dirty: bool,
+    /// True exactly when it is in a list of those to be flushed when a group's window ends.
+    pub late: bool,
     /// True exactly when it is in the list of those with more to read.
     pub hungry: bool,
     /// True exactly when a request of it waits for room in a write queue: nothing is read meanwhile.

@@ -5,3 +5,4 @@ mod presence;
 mod receipts;
 mod resume;
 mod typing;
+mod write_delay;

@@ -14,6 +14,7 @@ pub(crate) struct Mix {
     pub(crate) batch: usize,
     pub(crate) soft_bytes: usize,
     pub(crate) hard_bytes: usize,
+    pub(crate) write_delay_ms: u64,
     pub(crate) connections_per_user: usize,
     pub(crate) connections_per_ip: u32,
     /// True exactly when the limits of the contract hold for users; else there are none.
@@ -150,6 +151,7 @@ impl Mix {
             batch: rng.pick(&[1, 3, 16, 256]),
             soft_bytes: rng.pick(&[4_000, 16_000, 256 * 1024]),
             hard_bytes: rng.pick(&[300_000, 1024 * 1024]),
+            write_delay_ms: rng.pick(&[0, 0, 15, 400]),
             connections_per_user: rng.pick(&[2, 4, 20, 20]),
             connections_per_ip: rng.pick(&[5, 1_000, 1_000]),
             has_rates: rng.chance(400),

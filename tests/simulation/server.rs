@@ -249,6 +249,7 @@ impl Server {
             queues,
             inboxes,
             conn: conn_limits(mix),
+            write_delay_ms: mix.write_delay_ms,
             chat,
             echo: conn_limits(mix),
             trusted_proxies: Vec::new(),
