@@ -353,7 +353,11 @@ fn what_sqlite_is_told_is_what_tuning_says() {
     let told = tuning.split("## SQLite").nth(1).unwrap().replace('\n', " ");
     for said in [
         format!("a page cache of {writer} KiB for the writer and {reader} KiB for each reader"),
-        format!("the first {} MiB of the file are mapped", mapped >> 20),
+        if mapped == 0 {
+            "Nothing is mapped".to_owned()
+        } else {
+            format!("the first {} MiB of the file are mapped", mapped >> 20)
+        },
         format!(
             "a checkpoint at every {} pages of log, which is cut to {} MiB",
             grouped(pages),

@@ -160,42 +160,12 @@ impl Core {
     /// Queues a frame for a session.
     #[inline]
     pub fn send(&mut self, key: ConnKey, line: &mut Line, frame: Bytes, sheddable: bool) {
-        if self.queue(key, line, frame, sheddable) {
-            self.mark_dirty(key, line);
-        }
-    }
-
-    /// The same of a frame that need not leave at once: `late` are the connections that are flushed when its group's window ends. A
-    /// connection that has much waiting is flushed all the same, so that a delay makes nobody a slow consumer.
-    #[inline]
-    pub fn send_late(
-        &mut self,
-        key: ConnKey,
-        line: &mut Line,
-        frame: Bytes,
-        sheddable: bool,
-        late: &mut Vec<ConnKey>,
-    ) {
-        if !self.queue(key, line, frame, sheddable) {
-            return;
-        }
-        if line.conn.outbound().len() > self.node.conn.outbound.short_bytes() {
-            self.mark_dirty(key, line);
-        } else if !line.flags.dirty && !line.flags.late {
-            line.flags.late = true;
-            late.push(key);
-        }
-    }
-
-    /// Puts a frame into a session's outbound. True exactly when it is there.
-    #[inline]
-    fn queue(&mut self, key: ConnKey, line: &mut Line, frame: Bytes, sheddable: bool) -> bool {
         match line.conn.send(frame, sheddable, self.now.mono, self.node.limits(&line.role)) {
             Pushed::Queued { shed } => {
                 if shed > 0 {
                     self.meters.shed(shed);
                 }
-                return true;
+                self.mark_dirty(key, line);
             }
             Pushed::Shed => {
                 if line.conn.phase() == Phase::Open {
@@ -204,7 +174,6 @@ impl Core {
             }
             Pushed::Overflow => self.give_up_on_slow_consumer(key, line),
         }
-        false
     }
 
     /// Closes a WebSocket after what is queued for it.

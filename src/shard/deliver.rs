@@ -10,18 +10,16 @@ use super::core::Core;
 use super::inbox::Lost;
 use super::io::Io;
 use super::run::{Run, Span};
-use super::slot::{Line, Role};
+use super::slot::{Line, Role, Slot};
 use crate::channel::{Delivery, Payload};
 use crate::chat::{self, Admit};
+use crate::conn::Phase;
 use crate::ids::ConnKey;
 use crate::limits::RUN_MAX;
 use crate::model::{Endpoint, Group, close};
 
 /// Members of a group for whom making one piece of several messages costs less than it saves.
 const WHOLE_MEMBERS_MIN: usize = 2;
-
-/// Where what is sent need not leave at once: the sessions that are flushed later.
-type Late = Option<Vec<ConnKey>>;
 
 impl<I: Io> Shard<I> {
     /// Takes `delivery` to what was gathered before, where it goes on from there; else that is delivered first.
@@ -39,8 +37,11 @@ impl<I: Io> Shard<I> {
             return;
         }
         let mut run = std::mem::take(&mut self.run);
+        let Delivery { group, payload, .. } = &*run.deliveries()[0];
+        let (group, is_frame) = (*group, matches!(payload, Payload::Frame { .. }));
+        let dirty = self.core.dirty.len();
         match run.deliveries() {
-            [first, ..] if self.core.groups.members(first.group).len() >= WHOLE_MEMBERS_MIN => {
+            [first, ..] if self.core.groups.members(group).len() >= WHOLE_MEMBERS_MIN => {
                 match run.whole() {
                     Some((span, frames)) => self.deliver_whole(&run, span, &frames),
                     None => self.deliver(first),
@@ -48,8 +49,40 @@ impl<I: Io> Shard<I> {
             }
             each => each.iter().for_each(|delivery| self.deliver(delivery)),
         }
+        if is_frame && group != Group::General {
+            self.hold_late(group, dirty);
+        }
         run.clear();
         self.run = run;
+    }
+
+    /// Takes connections that are to be flushed only for what was just said in `group` out of the dirty ones, those behind the first
+    /// `dirty`: where the group is busy, they are flushed when its window ends. Those that have much waiting, and those that close,
+    /// stay: a delay makes nobody a slow consumer.
+    fn hold_late(&mut self, group: Group, dirty: usize) {
+        let Self { table, core, .. } = self;
+        if core.dirty.len() == dirty {
+            return;
+        }
+        let Some(mut late) = core.write_delay.late(group, core.now.mono) else { return };
+        let short_bytes = core.node.conn.outbound.short_bytes();
+        let mut stay = dirty;
+        for at in dirty..core.dirty.len() {
+            let key = core.dirty[at];
+            let Some(Slot { line, .. }) = table.get_mut(key) else { continue };
+            if line.conn.phase() != Phase::Open || line.conn.outbound().len() > short_bytes {
+                core.dirty[stay] = key;
+                stay += 1;
+                continue;
+            }
+            line.flags.dirty = false;
+            if !line.flags.late {
+                line.flags.late = true;
+                late.push(key);
+            }
+        }
+        core.dirty.truncate(stay);
+        core.write_delay.put_back(group, late);
     }
 
     /// Gives every session of a group the messages of a run: in one piece, where it misses none before them; else one by one.
@@ -58,21 +91,16 @@ impl<I: Io> Shard<I> {
         let mut members = std::mem::take(core.groups.scratch());
         members.clear();
         members.extend_from_slice(core.groups.members(run.deliveries()[0].group));
-        let group = run.deliveries()[0].group;
-        let mut late = core.write_delay.late(group, core.now.mono);
         let mut reached = [0; RUN_MAX];
         let mut reached_by_all = 0;
         for &index in &members {
             let Some((key, slot)) = table.at_mut(index) else { continue };
             let line = &mut slot.line;
-            let late = &mut late;
-            let result =
-                catch_unwind(AssertUnwindSafe(|| send_whole(core, key, line, span, frames, late)));
-            match result {
+            match catch_unwind(AssertUnwindSafe(|| send_whole(core, key, line, span, frames))) {
                 Ok(true) => reached_by_all += 1,
                 Ok(false) => {
                     for (delivery, reached) in run.deliveries().iter().zip(&mut reached) {
-                        *reached += u64::from(deliver_one(core, key, line, delivery, late));
+                        *reached += u64::from(deliver_one(core, key, line, delivery));
                     }
                 }
                 Err(_) => {
@@ -82,9 +110,6 @@ impl<I: Io> Shard<I> {
             }
         }
         *core.groups.scratch() = members;
-        if let Some(late) = late {
-            core.write_delay.put_back(group, late);
-        }
         for (delivery, reached) in run.deliveries().iter().zip(reached) {
             count(core, delivery, reached_by_all + reached);
         }
@@ -99,19 +124,12 @@ impl<I: Io> Shard<I> {
         let mut members = std::mem::take(core.groups.scratch());
         members.clear();
         members.extend_from_slice(core.groups.members(delivery.group));
-        let mut late = match delivery.payload {
-            Payload::Frame { .. } => core.write_delay.late(delivery.group, core.now.mono),
-            Payload::Control(_) => None,
-        };
         let mut reached = 0;
         for &index in &members {
             let Some((key, slot)) = table.at_mut(index) else { continue };
-            reached += u64::from(deliver_one(core, key, &mut slot.line, delivery, &mut late));
+            reached += u64::from(deliver_one(core, key, &mut slot.line, delivery));
         }
         *core.groups.scratch() = members;
-        if let Some(late) = late {
-            core.write_delay.put_back(delivery.group, late);
-        }
         if let Payload::Frame { .. } = delivery.payload {
             count(core, delivery, reached);
         }
@@ -123,7 +141,7 @@ impl<I: Io> Shard<I> {
         for index in 0..table.extent() {
             let Some((key, slot)) = table.at_mut(index) else { continue };
             if slot.line.role.endpoint() == Some(Endpoint::Chat) {
-                reached += u64::from(deliver_one(core, key, &mut slot.line, delivery, &mut None));
+                reached += u64::from(deliver_one(core, key, &mut slot.line, delivery));
             }
         }
         core.meters.fanned_out(reached);
@@ -174,21 +192,6 @@ impl<I: Io> Shard<I> {
     }
 }
 
-/// Queues a frame that leaves with this turn, or is late.
-fn send(
-    core: &mut Core,
-    key: ConnKey,
-    line: &mut Line,
-    frame: Bytes,
-    sheddable: bool,
-    late: &mut Late,
-) {
-    match late {
-        None => core.send(key, line, frame, sheddable),
-        Some(late) => core.send_late(key, line, frame, sheddable, late),
-    }
-}
-
 /// So many sessions got a frame.
 fn count(core: &Core, delivery: &Delivery, reached: u64) {
     core.meters.fanned_out(reached);
@@ -198,19 +201,12 @@ fn count(core: &Core, delivery: &Delivery, reached: u64) {
 }
 
 /// Gives one session the messages of a run in one piece. False where it does not want exactly all of them: then nothing was done.
-fn send_whole(
-    core: &mut Core,
-    key: ConnKey,
-    line: &mut Line,
-    span: Span,
-    frames: &Bytes,
-    late: &mut Late,
-) -> bool {
+fn send_whole(core: &mut Core, key: ConnKey, line: &mut Line, span: Span, frames: &Bytes) -> bool {
     let Role::Session(session) = &mut line.role else { return false };
     let Span { topic, conversation, first, last } = span;
     let is_wanted = session.admits_all(topic, conversation, first, last);
     if is_wanted {
-        send(core, key, line, frames.clone(), false, late);
+        core.send(key, line, frames.clone(), false);
     }
     is_wanted
 }
@@ -223,14 +219,8 @@ pub(super) fn end_panicked(core: &mut Core, key: ConnKey, line: &mut Line) {
 }
 
 /// Gives one session what its group got. True exactly when a frame was queued.
-fn deliver_one(
-    core: &mut Core,
-    key: ConnKey,
-    line: &mut Line,
-    delivery: &Delivery,
-    late: &mut Late,
-) -> bool {
-    let result = catch_unwind(AssertUnwindSafe(|| try_deliver(core, key, line, delivery, late)));
+fn deliver_one(core: &mut Core, key: ConnKey, line: &mut Line, delivery: &Delivery) -> bool {
+    let result = catch_unwind(AssertUnwindSafe(|| try_deliver(core, key, line, delivery)));
     result.unwrap_or_else(|_| {
         end_panicked(core, key, line);
         core.settle(key, line);
@@ -238,19 +228,13 @@ fn deliver_one(
     })
 }
 
-fn try_deliver(
-    core: &mut Core,
-    key: ConnKey,
-    line: &mut Line,
-    delivery: &Delivery,
-    late: &mut Late,
-) -> bool {
+fn try_deliver(core: &mut Core, key: ConnKey, line: &mut Line, delivery: &Delivery) -> bool {
     let me = core.here(key);
     match (&delivery.payload, &mut line.role) {
         (Payload::Frame { frame, topic, place, except, sheddable }, Role::Session(session)) => {
             match session.admits(me, *topic, *place, *except) {
                 Admit::Deliver => {
-                    send(core, key, line, frame.clone(), *sheddable, late);
+                    core.send(key, line, frame.clone(), *sheddable);
                     return true;
                 }
                 Admit::Skip | Admit::Hold => {}

@@ -333,6 +333,14 @@ impl Server {
             && posts.waiting.iter().all(VecDeque::is_empty)
     }
 
+    /// True exactly when something waits for the end of a group's window.
+    pub(crate) fn has_late(&mut self) -> bool {
+        let turners = self.shards.iter_mut().flatten();
+        turners
+            .flat_map(|turner| turner.shard.lines_mut())
+            .any(|(_, line)| line.flags.late && !line.conn.outbound().is_empty())
+    }
+
     /// True exactly when no shard turns any more.
     pub(crate) fn is_done(&self) -> bool {
         self.shards.iter().all(Option::is_none)

@@ -267,6 +267,26 @@ fn a_token_of_ours_is_what_simplejwt_would_have_written() {
 }
 
 #[test]
+fn what_is_taken_for_a_plain_header_is_one() {
+    let plain = ["{\"alg\":\"HS256\",\"typ\":\"JWT\"}", "{\"typ\":\"JWT\",\"alg\":\"HS256\"}"];
+    assert_eq!(plain.map(|header| base64url(header.as_bytes())), PLAIN_HEADERS);
+    // The same header written otherwise, and one with more in it, are read.
+    let payload = claims(&json!({})).to_string();
+    for header in [r#"{"alg": "HS256"}"#, r#"{"alg":"HS256","typ":"JWT","kid":"1","x":[1]}"#] {
+        assert!(
+            verifier().verify(&signed_text(header, payload.as_bytes()), NOW).is_ok(),
+            "{header}"
+        );
+    }
+    // Four parts are none of ours, whatever the first ones are.
+    let token = signed_text(plain[0], payload.as_bytes());
+    assert_eq!(
+        verifier().verify(&format!("{}.{token}", PLAIN_HEADERS[0]), NOW),
+        Err(AuthError::Invalid)
+    );
+}
+
+#[test]
 fn no_secret_is_shown() {
     let shown = format!("{:?}", verifier());
     assert!(!shown.contains("secret,") && !shown.contains("116, 104, 101"), "{shown}");

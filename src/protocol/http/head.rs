@@ -204,7 +204,10 @@ impl<'a> Head<'a> {
         &'h self,
         name: &str,
     ) -> impl DoubleEndedIterator<Item = &'h [u8]> {
-        self.fields().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        // A handshake looks up ten names: they are compared as bytes, and only what is found is looked at.
+        let is_named =
+            move |field: &&Field| self.name_bytes(field).eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().filter(is_named).map(|field| self.value(field))
     }
 
     pub(super) fn into_owned(self) -> Head<'static> {
@@ -245,6 +248,10 @@ impl<'a> Head<'a> {
 
     fn name(&self, field: &Field) -> &str {
         self.ascii(field.name.start as usize..field.name.end as usize)
+    }
+
+    fn name_bytes(&self, field: &Field) -> &[u8] {
+        &self.bytes[field.name.start as usize..field.name.end as usize]
     }
 
     fn value(&self, field: &Field) -> &[u8] {

@@ -17,26 +17,27 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS_MAX: usize = 128;
 
 /// `synchronous = FULL` syncs the log at each commit: what was answered survives a power failure. The log is checkpointed
-/// by the commit that passes 1,000 pages of it, and shrinks to `journal_size_limit` then. The cache is small, because what is
-/// read comes from the mapped file; what one transaction writes may pass it (`cache_spill`), and is given back after.
+/// by the commit that passes 1,000 pages of it, and shrinks to `journal_size_limit` then. The cache is small, because what it
+/// lacks comes from the page cache of the system; what one transaction writes may pass it (`cache_spill`), and is given back after.
+/// Nothing is mapped: a disk that fails is an error then, and not the end of the process by SIGBUS, and memory is what it seems.
 const WRITER: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
-    PRAGMA cache_size = -512;
+    PRAGMA cache_size = -1024;
     PRAGMA cache_spill = OFF;
     PRAGMA temp_store = MEMORY;
-    PRAGMA mmap_size = 268435456;
+    PRAGMA mmap_size = 0;
     PRAGMA wal_autocheckpoint = 1000;
     PRAGMA journal_size_limit = 67108864;
 ";
 
-/// Readers share the file through the page cache of the system; their own holds what the log has and the file has not.
+/// Readers share the file through the page cache of the system; their own is forgotten with each commit.
 const READER: &str = "
     PRAGMA query_only = ON;
-    PRAGMA cache_size = -256;
+    PRAGMA cache_size = -512;
     PRAGMA temp_store = MEMORY;
-    PRAGMA mmap_size = 268435456;
+    PRAGMA mmap_size = 0;
 ";
 
 /// Opens the file at `path` for a worker of `lane`.

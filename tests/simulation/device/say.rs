@@ -57,11 +57,12 @@ impl Device {
         }
     }
 
-    /// Asks for what is missing. True exactly when something is.
+    /// Asks for what is missing. True exactly when something is, in a conversation that goes on: for those that were left it was
+    /// told before that there are none.
     fn resume_broken(&mut self, scene: &Scene) -> bool {
         let link = self.link.as_ref().expect("only an open device acts");
-        let broken: Vec<i64> =
-            link.streams.iter().filter(|(_, stream)| stream.is_broken).map(|(id, _)| *id).collect();
+        let broken = link.streams.iter().filter(|(_, stream)| stream.is_broken);
+        let broken: Vec<i64> = broken.map(|(id, _)| *id).filter(|id| scene.is_live(*id)).collect();
         if !broken.is_empty() {
             let id = self.rng.pick(&broken);
             self.resume(id, scene);
