@@ -38,3 +38,7 @@ count:
 # Real clients against a server that runs: `just load chat --help`.
 load *ARGS:
     cargo run --release --package fortifun-loadtest -- {{ARGS}}
+
+# A server that the compiler has laid out by what a run of it did, in target/pgo/release; tuning.md says what that gives.
+pgo:
+    scripts/pgo.sh

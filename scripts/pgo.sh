@@ -30,7 +30,8 @@ place=$(mktemp -d)
 pid=
 trap 'if [ -n "$pid" ]; then kill "$pid" || true; fi; rm -rf "$place"' EXIT
 export SECRET_KEY=a-secret-of-the-counting-build-32-bytes DATABASE_URL=sqlite:///$place/pgo.db
-export HOST=127.0.0.1 PORT=0 ECHO=1 DRAIN_S=0 LOG_LEVEL=info CONNECTIONS_PER_USER=10000 CONNECTIONS_PER_IP=0 CONNECTS_PER_SECOND_PER_IP=0
+export HOST=127.0.0.1 PORT=0 ECHO=1 DRAIN_S=0 LOG_LEVEL=info
+export CONNECTIONS_PER_USER=10000 CONNECTIONS_PER_IP=0 CONNECTS_PER_SECOND_PER_IP=0
 export MESSAGES_PER_SECOND=100000 MESSAGES_BURST=1000000 COMMANDS_PER_SECOND=1000000
 export TYPING_PER_SECOND=100000 READ_RECEIPTS_PER_SECOND=100000
 "$server" migrate
@@ -42,6 +43,10 @@ for _ in $(seq 100); do
   if [ -n "$address" ]; then break; fi
   sleep 0.1
 done
+if [ -z "$address" ]; then
+  cat "$place/log" >&2
+  exit 1
+fi
 run() { # scenario, arguments…
   echo "-- $*"
   target/release/fortifun-loadtest "$@" --url "ws://$address"

@@ -348,16 +348,12 @@ fn what_sqlite_is_told_is_what_tuning_says() {
         })
         .map(|(_, value)| value.trim_matches(['-', ';']).parse().unwrap())
         .collect();
-    let [writer, mapped, pages, log, reader, _] = pragmas[..] else { panic!("{pragmas:?}") };
+    let [writer, 0, pages, log, reader, 0] = pragmas[..] else { panic!("{pragmas:?}") };
     let tuning = read("tuning.md");
     let told = tuning.split("## SQLite").nth(1).unwrap().replace('\n', " ");
     for said in [
         format!("a page cache of {writer} KiB for the writer and {reader} KiB for each reader"),
-        if mapped == 0 {
-            "Nothing is mapped".to_owned()
-        } else {
-            format!("the first {} MiB of the file are mapped", mapped >> 20)
-        },
+        "Nothing is mapped".to_owned(),
         format!(
             "a checkpoint at every {} pages of log, which is cut to {} MiB",
             grouped(pages),

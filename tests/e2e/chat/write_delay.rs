@@ -21,9 +21,9 @@ fn what_follows_waits_and_leaves_together_in_order() {
     while bobs.got_within(DELAY * 2).is_some() {}
     // A machine that takes long to store four messages says nothing of what waited.
     let is_told = (0..20).any(|_| {
+        let began = Instant::now();
         alices.send(&json!({"type": "message", "content": "first"}));
         assert_eq!(bobs.expect("message")["message"]["content"], "first");
-        let began = Instant::now();
         for n in 1..5 {
             alices.say(&json!({"type": "message", "content": format!("message {n}")}));
         }
@@ -45,42 +45,48 @@ fn what_follows_waits_and_leaves_together_in_order() {
 
 #[test]
 fn whatever_else_is_sent_to_a_session_takes_along_what_waits_for_it() {
-    let server = Server::with(&[UNLIMITED, &[("WRITE_DELAY_MS", "1000")]].concat());
-    let Pair { alice, bob, conversation } = server.pair();
-    let path = format!("/ws/conversations/{conversation}/");
-    let mut bobs = Ws::v1(&server, &bob, &path);
-    let mut alices = Ws::v1(&server, &alice, &path);
     let say = |n: u32| json!({"type": "message", "content": format!("message {n}")});
-    alices.say(&say(0));
-    bobs.expect("message");
-    let began = Instant::now();
-    alices.say(&say(1));
-    // The answer to a ping stands behind what waits.
-    let before = bobs.drain();
-    assert_eq!(before.len(), 1, "{before:?}");
-    assert_eq!(before[0]["message"]["content"], "message 1");
-    // A close does, too.
-    alices.say(&say(2));
-    bobs.send_text("x".repeat(70_000).as_str());
-    assert_eq!(bobs.expect("message")["message"]["content"], "message 2");
-    assert_eq!(bobs.closed(), 1009);
-    assert!(began.elapsed() < Duration::from_millis(900), "after {:?}", began.elapsed());
+    within_a_window(&[], |alices, bobs| {
+        alices.say(&say(1));
+        // The answer to a ping stands behind what waits.
+        let before = bobs.drain();
+        assert_eq!(before.len(), 1, "{before:?}");
+        assert_eq!(before[0]["message"]["content"], "message 1");
+        // A close does, too.
+        alices.say(&say(2));
+        bobs.send_text("x".repeat(70_000).as_str());
+        assert_eq!(bobs.expect("message")["message"]["content"], "message 2");
+        assert_eq!(bobs.closed(), 1009);
+    });
 }
 
 #[test]
 fn a_crowd_that_hears_much_is_not_held_up() {
     // A quarter of the soft bound may wait, here 4 KiB.
-    let bounds = [("WRITE_DELAY_MS", "1000"), ("OUTBOUND_SOFT_BYTES", "16384")];
-    let server = Server::with(&[UNLIMITED, &bounds].concat());
+    within_a_window(&[("OUTBOUND_SOFT_BYTES", "16384")], |alices, bobs| {
+        for n in 1..30 {
+            alices.send(&json!({"type": "message", "content": format!("{n:0500}")}));
+        }
+        (1..20).for_each(|_| drop(bobs.expect("message")));
+    });
+}
+
+/// Lets alice speak and bob listen in a conversation whose window of a second has begun. What they do must be over before that at
+/// least once in five times: on a busy machine other things take as long.
+fn within_a_window(settings: &[(&str, &str)], mut what: impl FnMut(&mut Ws, &mut Ws)) {
+    let server = Server::with(&[UNLIMITED, &[("WRITE_DELAY_MS", "1000")], settings].concat());
     let Pair { alice, bob, conversation } = server.pair();
     let path = format!("/ws/conversations/{conversation}/");
-    let mut bobs = Ws::v1(&server, &bob, &path);
-    let mut alices = Ws::v1(&server, &alice, &path);
-    let say = |n: usize| json!({"type": "message", "content": format!("{n:0500}")});
-    alices.say(&say(0));
-    bobs.expect("message");
-    let began = Instant::now();
-    (1..30).for_each(|n| alices.send(&say(n)));
-    (1..20).for_each(|_| drop(bobs.expect("message")));
-    assert!(began.elapsed() < Duration::from_millis(900), "after {:?}", began.elapsed());
+    let mut once = || {
+        let mut bobs = Ws::v1(&server, &bob, &path);
+        let mut alices = Ws::v1(&server, &alice, &path);
+        alices.say(&json!({"type": "message", "content": "first"}));
+        bobs.expect("message");
+        let began = Instant::now();
+        what(&mut alices, &mut bobs);
+        began.elapsed()
+    };
+    let took: Vec<Duration> =
+        (0..5).map(|_| once()).take_while(|took| took.as_millis() >= 900).collect();
+    assert!(took.len() < 5, "each time it took as long as the window: {took:?}");
 }
